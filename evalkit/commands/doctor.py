@@ -12,6 +12,7 @@ from evalkit.commands.place_checks import (
     check_installation,
     check_store,
     check_workers,
+    check_workflows,
 )
 from evalkit.commands.validate import validate
 from evalkit.core.context import Context
@@ -50,6 +51,7 @@ def doctor(
     checks = [
         *check_installation(installed),
         *check_git(project, context),
+        *check_workflows(project),
         *check_store(project.root, context),
         asyncio.run(check_workers(project.root, context)),
     ]

@@ -20,11 +20,13 @@ from evalkit.ci.workflow_files import (
     find_setup_command,
     has_text,
     read_job,
+    read_template,
 )
 from evalkit.commands.entrypoint import ask_for_agent, check_entrypoint
 from evalkit.commands.fork_workflows import migrate_to_forks
 from evalkit.commands.initial_set import (
     FIRST_SET,
+    SAMPLE_AGENT,
     InitialSet,
     build_initial_set,
     read_questions,
@@ -210,6 +212,17 @@ def _describe_requirement(requirement: Requirement, workflows: Mapping[str, str]
     return [note]
 
 
+def _describe_sample(path: Path, cwd: Path) -> str:
+    """Return how to make a set anew that tests the sample agent; empty for another file."""
+    sample = path.with_name(SAMPLE_AGENT)
+    if not has_text(sample, read_template(SAMPLE_AGENT)) or path.suffix != ".yaml":
+        return ""
+    if f"python: './{SAMPLE_AGENT}:answer'" not in read_file(path).decode(errors="replace"):
+        return ""
+    old = shlex.join(_show_path(file, cwd) for file in (path, sample))
+    return f"it tests the sample agent. If you do not need it: rm {old}, and call init again."
+
+
 def _is_kept(path: Path, text: str) -> bool:
     """Return whether a file stays as it is: it has this content, or it is a rubric or schema of the user."""
     if path.is_symlink() or not path.is_file():
@@ -227,8 +240,9 @@ def _find_clashes(texts: Mapping[Path, str], cwd: Path) -> list[Problem]:
     messages = []
     for path in texts:
         if os.path.lexists(path):
+            remedy = _describe_sample(path, cwd) or "move it away."
             messages.append(
-                f"{_show_path(path, cwd)} already exists. Nothing is overwritten; move it away."
+                f"{_show_path(path, cwd)} already exists. Nothing is overwritten; {remedy}"
             )
             continue
         messages += [

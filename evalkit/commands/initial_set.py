@@ -16,7 +16,8 @@ from evalkit.core.source_files import UnreadableFile, display_path, read_file
 from evalkit.evalset.question_file import QuestionTable, read_question_file
 
 FIRST_SET = "evalsets/first.yaml"
-_AGENT_FILE = "evalsets/agent.py"
+SAMPLE_AGENT = "agent.py"
+_AGENT_FILE = f"evalsets/{SAMPLE_AGENT}"
 _RUBRIC_FILE = "rubrics/agrees.yaml"
 _WEAK_GATE = (
     "This gate only checks that the agent answers: a wrong answer passes. Before you rely on it, write "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -13,17 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evalkit.ci.systems import Build, find_build
+from evalkit.ci.workflow_files import ACTION_FOLDER, WORKFLOWS_FOLDER
 from evalkit.commands.base import FoundBase, find_base
 from evalkit.core.context import Context
 from evalkit.core.errors import EvalkitError, InvalidInput
 from evalkit.core.files import os_error_reason
 from evalkit.core.git import find_checkout, read_git
 from evalkit.core.run import RunEnvironment
-from evalkit.core.source_files import display_path
+from evalkit.core.source_files import display_path, read_file
 from evalkit.evalset.project import Project
 from evalkit.report.doctor import CheckStatus, PlaceCheck
 from evalkit.worker.pool import TargetSpec, open_pool
 
+_INSTALL = re.compile(r"""^\s+install:\s*["']?([^"'#\n]+?)["']?\s*(?:#.*)?$""", re.MULTILINE)
 BASE_TIMEOUT_S = 20.0
 """How long the base may be looked for, as fetching it can hang without a network."""
 
@@ -104,6 +107,23 @@ def check_git(project: Project, context: Context) -> Iterator[PlaceCheck]:
         yield PlaceCheck(name="git", status="ok", found=found)
         yield in_ci
         yield _check_base(build, context)
+
+
+def check_workflows(project: Project) -> Iterator[PlaceCheck]:
+    """Yield a warning for each workflow that installs evalkit from a path that the repository lacks."""
+    top = find_checkout(project.root) or project.root
+    for path in sorted((top / WORKFLOWS_FOLDER).glob("*.y*ml")):
+        text = read_file(path).decode(errors="replace")
+        for install in _INSTALL.findall(text) if ACTION_FOLDER in text else ():
+            is_path = install.startswith(("/", "./", "../"))
+            if is_path and (install.startswith("/") or not (top / install).exists()):
+                name = path.relative_to(top).as_posix()
+                found = f"{name} installs evalkit from {install}, which is not in the repository."
+                advice = (
+                    "Write under `install:` what CI can install: a version, "
+                    "git+https://HOST/OWNER/evalkit@COMMIT, or a wheel that you commit."
+                )
+                yield PlaceCheck(name="workflow", status="warn", found=found, advice=advice)
 
 
 def _describe_build(build: Build | None) -> str:

@@ -95,11 +95,14 @@ def find_reference_problems(
     """Yield references to metrics and tags that do not exist in the set."""
     if not evalset.cases:  # a problem of its own
         return
-    metrics = sorted({spec.name for case_specs in specs.values() for spec in case_specs})
+    used = {(spec.ref, spec.name) for case_specs in specs.values() for spec in case_specs}
+    metrics = sorted({name for _, name in used})
     tags = sorted({tag for case in evalset.cases for tag in case.tags})
     for rule in evalset.gate:
         if rule.metric and rule.metric not in metrics:
-            yield _unknown_name_problem("metric", rule.metric, metrics, rule.where)
+            called = sorted(name for ref, name in used if ref == rule.metric)
+            advice = f"{rule.metric} is called {' and '.join(called)} here." if called else ""
+            yield _unknown_name_problem("metric", rule.metric, metrics, rule.where, advice)
         for tag in (*([rule.tag] if rule.tag is not None else []), *(rule.must_pass or ())):
             if tag not in tags:
                 yield _unknown_name_problem("tag", tag, tags, rule.where)
@@ -132,9 +135,12 @@ def find_pairwise_problems(evalset: EvalSet, opened: Iterable[Scorer]) -> Iterab
             yield Problem(message=message, where=rule.where)
 
 
-def _unknown_name_problem(noun: str, name: str, known: Sequence[str], where: Location) -> Problem:
-    near = difflib.get_close_matches(name, known, n=1)
-    advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
+def _unknown_name_problem(
+    noun: str, name: str, known: Sequence[str], where: Location, advice: str = ""
+) -> Problem:
+    if not advice:
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}."
     return Problem(message=f"no case has the {noun} {name!r}. {advice}", where=where)
 
 

@@ -53,6 +53,10 @@ def test_the_command_it_prints_works_in_an_empty_repository(empty: Project) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nPASS" in f"\n{done.stdout}"
     assert "10 passed" in done.stdout
+    assert "20 pt ruled out. Both thresholds hold." in " ".join(done.stdout.split())
+    first = empty.folder / "evalsets/first.yaml"
+    first.write_text(first.read_text().replace("{metric: answers", "{metric: regex"))
+    assert "regex is called answers here." in empty.evalkit("validate", str(first)).err
     assert "warning" not in done.stderr
     assert (empty.folder / ".github/workflows/evalkit.yml").is_file()
     worse = (empty.folder / "evalsets/agent.py").read_text().replace("9 am", "9 pm")
@@ -72,6 +76,18 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
     done = type_in(empty, next_command(started.out))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 passed" in done.stdout
+
+
+def test_after_a_sample_set_it_says_how_to_start_with_an_agent(empty: Project) -> None:
+    assert empty.evalkit("init").code == 0
+    empty.write("bot.py", "def reply(text):\n    return text\n")
+    refused = empty.evalkit("init", "--agent", "bot.py:reply")
+    message = " ".join(refused.err.split())
+    assert (refused.code, "it tests the sample agent." in message) == (2, True), refused
+    assert "rm evalsets/first.yaml evalsets/agent.py" in message
+    (empty.folder / "evalsets/first.yaml").unlink()
+    (empty.folder / "evalsets/agent.py").unlink()
+    assert empty.evalkit("init", "--agent", "bot.py:reply").code == 0
 
 
 def test_it_takes_agent_and_judge_of_the_project_file(empty: Project) -> None:

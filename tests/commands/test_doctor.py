@@ -85,6 +85,33 @@ def test_a_place_in_order_passes_and_each_gap_is_named(
     assert "release" in change["base"]["found"]
 
 
+def test_a_workflow_that_installs_what_ci_lacks_is_named(
+    project: Project, git: Callable[..., str]
+) -> None:
+    git("init", "-q", "-b", "main")
+    assert project.evalkit("init").code == 0
+    workflow = project.folder / ".github/workflows/evalkit.yml"
+    lines = workflow.read_text().splitlines()
+    place = next(number for number, line in enumerate(lines) if " install:" in line)
+    for value, is_there in (
+        ("/home/me/evalkit", False),
+        ("./wheels/evalkit.whl", False),
+        ("./agent.py", True),
+        ("evalkit-ci==0.2.0", True),
+    ):
+        lines[place] = f'          install: "{value}"'
+        workflow.write_text("\n".join(lines))
+        found = [
+            check["found"]
+            for check in project.evalkit("doctor", "--format", "json", env={"PATH": PATH}).json[
+                "checks"
+            ]
+            if check["name"] == "workflow" and ".github/workflows/evalkit.yml" in check["found"]
+        ]
+        assert (found == []) is is_there, found
+        assert is_there or value in found[0]
+
+
 def test_what_is_wrong_with_a_set_and_the_store_fails(project: Project) -> None:
     project.write("agent.py", "import no_such_module\n")
     checks = diagnose(project, "echo.yaml", code=2)
