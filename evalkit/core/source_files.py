@@ -55,7 +55,7 @@ def names_several(path: Path) -> bool:
 
 def may_name_several(path: Path) -> bool:
     """Return whether a path names several files here, or did before a file got the name of the pattern."""
-    return path.is_dir() or bool(_PATTERN.search(str(path)))
+    return os.path.isdir(path) or bool(_PATTERN.search(str(path)))  # noqa: PTH112
 
 
 def _read_error_reason(error: Exception) -> str:

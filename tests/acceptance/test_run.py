@@ -422,7 +422,7 @@ def test_a_terminal_gets_colour_and_a_bar_and_no_color_takes_the_colour(project:
     assert code == 0
     assert not re.search(r"\x1b\[[0-9;]*m", plain)
     assert "3 of 3" in shown
-    assert "3 pass   0 wait" in shown
+    assert "3 pass   0 fail   0 wait" in shown
 
 
 def test_one_case_runs_under_the_debugger(project: Project) -> None:
