@@ -53,7 +53,7 @@ def test_the_command_it_prints_works_in_an_empty_repository(empty: Project) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nPASS" in f"\n{done.stdout}"
     assert "10 passed" in done.stdout
-    assert "20 pt ruled out. Both thresholds hold." in " ".join(done.stdout.split())
+    assert "20 pt ruled out. All 3 thresholds hold." in " ".join(done.stdout.split())
     first = empty.folder / "evalsets/first.yaml"
     first.write_text(first.read_text().replace("{metric: answers", "{metric: regex"))
     assert "regex is called answers here." in empty.evalkit("validate", str(first)).err

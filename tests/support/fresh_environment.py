@@ -57,8 +57,10 @@ def make_environment(folder: Path, *, pip: bool = True) -> Path:
         program = folder / "bin" / "pip"
         program.write_text(f'#!/bin/sh\nexec "{folder}/bin/python" -m pip "$@"\n')
         program.chmod(0o755)
+    # The folder of pytest's own program is on the path, with programs that are named like packages.
+    left_out = (ROOT, Path(sys.executable).parent)
     for place in map(Path, sys.path):
-        if place.name.startswith(("lib", "python3")) or not place.is_dir() or place == ROOT:
+        if place.name.startswith(("lib", "python3")) or not place.is_dir() or place in left_out:
             continue
         for entry in place.iterdir():
             own = "evalkit" in entry.name or entry.suffix == ".pth" or entry.name.startswith("pip")
