@@ -54,9 +54,6 @@ def test_the_command_it_prints_works_in_an_empty_repository(empty: Project) -> N
     assert "\nPASS" in f"\n{done.stdout}"
     assert "10 passed" in done.stdout
     assert "20 pt ruled out. All 3 thresholds hold." in " ".join(done.stdout.split())
-    first = empty.folder / "evalsets/first.yaml"
-    first.write_text(first.read_text().replace("{metric: answers", "{metric: regex"))
-    assert "regex is called answers here." in empty.evalkit("validate", str(first)).err
     assert "warning" not in done.stderr
     assert (empty.folder / ".github/workflows/evalkit.yml").is_file()
     worse = (empty.folder / "evalsets/agent.py").read_text().replace("9 am", "9 pm")
@@ -76,6 +73,9 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
     done = type_in(empty, next_command(started.out))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 passed" in done.stdout
+    first = empty.folder / "evalsets/first.yaml"
+    first.write_text(first.read_text().replace("{metric: answers", "{metric: regex"))
+    assert "regex is called answers here." in empty.evalkit("validate", str(first)).err
 
 
 def test_after_a_sample_set_it_says_how_to_start_with_an_agent(empty: Project) -> None:
