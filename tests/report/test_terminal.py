@@ -139,10 +139,12 @@ def test_a_brief_reason_says_nothing_that_the_sentence_does_not(name: str) -> No
     assert "  " not in reason
 
 
+# Two colons, which could start a command of a CI system, are written apart.
+ids_of_cases = st.text("abcXYZ0189-_.:/[]", min_size=1, max_size=74).filter(lambda i: "::" not in i)
+
+
 @given(
-    st.lists(
-        st.text("abcXYZ0189-_.:/[]", min_size=1, max_size=74), min_size=1, max_size=12, unique=True
-    ),
+    st.lists(ids_of_cases, min_size=1, max_size=12, unique=True),
     st.sampled_from([80, 100, 120]),
     st.booleans(),
 )
