@@ -23,6 +23,7 @@ LAYERS = (
     "cli",
     "notebook",
     "commands",
+    "traffic",
     "view",
     "bisect",
     "hosts",

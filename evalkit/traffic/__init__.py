@@ -1,0 +1,6 @@
+"""Production traffic: imported from files, redacted, and stored as tables by day."""
+
+__all__ = [
+    "columns",
+    "table",
+]
