@@ -57,6 +57,7 @@ SPAN_COLUMNS: Mapping[str, str] = {
     "request_id": "VARCHAR",
     "span_id": "VARCHAR",
     "parent_id": "VARCHAR",
+    "remote_parent": "BOOLEAN",
     "kind": "VARCHAR",
     "name": "VARCHAR",
     "start_ns": "BIGINT",
@@ -92,7 +93,7 @@ SPAN_COLUMNS: Mapping[str, str] = {
 }
 """One row for each span. `start_ns` and `end_ns` count from 1970; `end_ns` is NULL for a span that is
 open. `status` is `ok`, `error`, or `unset`. `kind` is agent, model, tool, retrieval, or step. `parent_id`
-is NULL at the top. The day of a span is the day of its request."""
+is NULL at the top; `remote_parent` says that the parent is in another process. The day of a span is the day of its request."""
 
 FEEDBACK_COLUMNS: Mapping[str, str] = {
     "feedback_id": "VARCHAR",
