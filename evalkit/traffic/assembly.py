@@ -90,7 +90,26 @@ def _find_root(spans: Sequence[SpanFacts]) -> Trace:
     roots.sort(key=lambda span: span.span_id != TRACE_SPAN)
     roots = roots or [span for span in tops if span.remote_parent]
     root = roots[0] if roots else tops[0]
+    if root.span_id == TRACE_SPAN:
+        root = _close_trace(root, [span for span in tops if span is not root], spans)
     return Trace(spans, root, bool(roots) and bool(root.end_ns))
+
+
+def _close_trace(
+    root: SpanFacts, tops: Sequence[SpanFacts], spans: Sequence[SpanFacts]
+) -> SpanFacts:
+    """Return the span of a whole trace with the end and the outcome of the spans in it."""
+    ends = [span.end_ns for span in spans if span is not root and span.end_ns]
+    end_ns = max(ends, default=root.end_ns)
+    failed = next((span for span in tops if span.status == "error"), None)
+    if failed is None:
+        return root._replace(end_ns=end_ns)
+    return root._replace(
+        end_ns=end_ns,
+        status="error",
+        error_type=failed.error_type,
+        error_text=failed.error_text,
+    )
 
 
 def _build_request(trace: Trace, start_us: int) -> Row:

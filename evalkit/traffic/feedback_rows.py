@@ -16,14 +16,40 @@ _RATERS = {
 }
 _RATER_OF = {word: rater for rater, words in _RATERS.items() for word in words}
 
-_GOOD = (
-    "thumbs_up thumbsup thumbs-up up like liked positive good helpful correct pass passed yes true "
-    "satisfied great 👍"
-).split()
-_BAD = (
-    "thumbs_down thumbsdown thumbs-down down dislike disliked negative bad unhelpful incorrect fail "
-    "failed no false unsatisfied wrong 👎"
-).split()
+_GOOD = [
+    "thumbs_up",
+    "thumbsup",
+    "thumbs-up",
+    "up",
+    "like",
+    "liked",
+    "positive",
+    "good",
+    "helpful",
+    "correct",
+    "pass",
+    "passed",
+    "satisfied",
+    "great",
+    "👍",
+]
+_BAD = [
+    "thumbs_down",
+    "thumbsdown",
+    "thumbs-down",
+    "down",
+    "dislike",
+    "disliked",
+    "negative",
+    "bad",
+    "unhelpful",
+    "incorrect",
+    "fail",
+    "failed",
+    "unsatisfied",
+    "wrong",
+    "👎",
+]
 _RATINGS = ("thumb", "feedback", "like", "satisf", "csat", "rating", "helpful")
 """Parts of names whose value has a known direction: more is better."""
 
@@ -74,12 +100,15 @@ def make_feedback(
 def _read_direction(name: str, value: float | None, label: str | None) -> bool | None:
     """Return whether a rating is good; None where its words and its scale do not say so.
 
-    A label such as `thumbs_down` says it. A number says it only under a name such as `user_feedback`,
-    and only if it is -1, 0, or 1; on other scales the middle is not known.
+    A label such as `thumbs_down` says it. A number or a truth value says it only under a name such as
+    `user_feedback`, because more toxicity is not better; and only if the number is -1, 0, or 1, because
+    the middle of other scales is not known.
     """
     word = (label or "").strip().lower().replace(" ", "_")
     if word in _GOOD or word in _BAD:
         return word in _GOOD
-    if value in (-1, 0, 1) and any(part in name.lower() for part in _RATINGS):
+    if not any(part in name.lower() for part in _RATINGS):
+        return None
+    if value in (-1, 0, 1):
         return value == 1
-    return as_flag(label) if label is not None and value is None else None
+    return as_flag(label) if value is None else None

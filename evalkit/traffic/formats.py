@@ -11,11 +11,19 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.literals import Json
 from evalkit.core.location import Location
 from evalkit.core.values import enumerate_values
+from evalkit.traffic.chat_logs import (
+    is_chat_log,
+    is_litellm,
+    open_chat_log,
+    open_litellm,
+)
+from evalkit.traffic.langfuse_records import LangfuseReader, is_langfuse
+from evalkit.traffic.langsmith_records import LangSmithReader, is_langsmith
+from evalkit.traffic.mapped_rows import open_mapped
 from evalkit.traffic.otlp_records import OtlpReader, is_otlp
-from evalkit.traffic.mapped_rows import MappedReader
+from evalkit.traffic.phoenix_records import PhoenixReader, is_phoenix
 from evalkit.traffic.raw_records import RawRecord
 from evalkit.traffic.record_reader import RecordReader
-
 
 MAPPED = "table"
 """The format of files whose columns the user names with `--map`."""
@@ -36,6 +44,11 @@ class Format(NamedTuple):
 
 FORMATS: Mapping[str, Format] = {
     "otlp": Format("OpenTelemetry (OTLP), also of Tempo and Jaeger", is_otlp, OtlpReader),
+    "langfuse": Format("Langfuse: observations, scores, traces", is_langfuse, LangfuseReader),
+    "langsmith": Format("LangSmith: runs, feedback", is_langsmith, LangSmithReader),
+    "phoenix": Format("Phoenix: spans of OpenInference, annotations", is_phoenix, PhoenixReader),
+    "litellm": Format("LiteLLM: spend logs, logging payloads", is_litellm, open_litellm),
+    "chat-log": Format("requests and responses of OpenAI or Anthropic", is_chat_log, open_chat_log),
 }
 """The formats by name, the most specific first."""
 
@@ -57,10 +70,12 @@ def choose_reader(
     """
     if given and given not in (*FORMATS, MAPPED):
         near = get_close_matches(given, [*FORMATS, MAPPED], n=1)
-        advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join([*FORMATS, MAPPED])}."
+        advice = (
+            f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join([*FORMATS, MAPPED])}."
+        )
         raise InvalidInput.single(f"--format {given}: there is no such format. {advice}")
     if mapping or given == MAPPED:
-        return MAPPED, MappedReader(source or MAPPED, mapping), iter(records)
+        return MAPPED, open_mapped(source or MAPPED, mapping), iter(records)
     stream = iter(records)
     peeked: list[RawRecord] = []
     found = given or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -38,7 +38,7 @@ def _to_list(value: Json) -> list[str] | None:
     if not isinstance(parsed, list):
         return None
     names = [
-        as_text(each.get("name") or _find(each, "function.name"))
+        as_text(each.get("name") or find_column(each, "function.name"))
         if isinstance(each, Mapping)
         else as_text(each)
         for each in parsed
@@ -46,7 +46,7 @@ def _to_list(value: Json) -> list[str] | None:
     return [name for name in names if name]
 
 
-def _find(value: Json, path: str) -> Json:
+def find_column(value: Json, path: str) -> Json:
     """Return the value at a key, or at a dotted path; None if there is none. JSON in texts is parsed."""
     if isinstance(value, Mapping) and path in value:
         return value[path]
@@ -54,7 +54,7 @@ def _find(value: Json, path: str) -> Json:
     inner = find_value(value, step)
     if inner is ABSENT:
         return None
-    return _find(parse_value(inner), rest) if rest else inner
+    return find_column(parse_value(inner), rest) if rest else inner
 
 
 FIELDS: Mapping[str, Callable[[Json], Any]] = {
@@ -126,25 +126,27 @@ _COPIED = (
 class MappedReader:
     """Reads one row as one request.
 
-    `mapping` has a column for each field. A field whose own name is a column needs no entry. A dotted
-    column, such as `usage.prompt_tokens`, is inside a JSON value.
+    `paths` has for each field the columns that may hold it; the first one that is not empty counts. A
+    dotted column, such as `usage.prompt_tokens`, is inside a JSON value. `prepare` changes a row before
+    it is read. A row with neither an input nor an output is damaged, unless `needs_text` is false.
     """
 
-    def __init__(self, source: str, mapping: Mapping[str, str]) -> None:
-        problems = [name for name in mapping if name not in FIELDS]
-        if problems:
-            near = get_close_matches(problems[0], FIELDS, n=1)
-            advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(FIELDS)}."
-            raise InvalidInput.single(f"--map {problems[0]}=: there is no such field. {advice}")
+    def __init__(
+        self,
+        source: str,
+        paths: Mapping[str, Sequence[str]],
+        prepare: Callable[[Mapping[str, Json]], Mapping[str, Json]] | None = None,
+        *,
+        needs_text: bool = True,
+    ) -> None:
         self.unknown_keys: Counter[str] = Counter()
         self._source = source
-        self._mapping = {**{name: name for name in FIELDS}, **mapping}
-        self._read_columns = {path.partition(".")[0] for path in self._mapping.values()} | {
-            *self._mapping.values()
-        }
-        self._given = dict(mapping)
+        self._paths = paths
+        self._prepare = prepare
+        self._needs_text = needs_text
+        self._known = {path.partition(".")[0] for each in paths.values() for path in each}
+        self._known |= {path for each in paths.values() for path in each}
         self._prices = KnownPrices()
-        self._seen: set[str] = set()
 
     def read(self, record: Json) -> Iterator[TableRow]:
         """Yield the request of a row, and its feedback if it has any.
@@ -154,24 +156,39 @@ class MappedReader:
         """
         if not isinstance(record, Mapping):
             raise DamagedRecord("no object, and no row of a table")
-        values = {
-            field: read(value)
-            for field, read in FIELDS.items()
-            if (value := _find(record, self._mapping[field])) not in (None, "")
-        }
-        self._refuse_missing(record, values)
-        yield from build_request(self._source, values, self._prices, identity=record)
-        self.unknown_keys.update(
-            str(key) for key in record if key not in self._read_columns
-        )
-
-    def _refuse_missing(self, record: Mapping[str, Json], values: Mapping[str, Json]) -> None:
+        self.unknown_keys.update(str(key) for key in record if key not in self._known)
+        row = record if self._prepare is None else self._prepare(record)
+        values = {field: self._read_field(row, field) for field in self._paths}
         if values.get("ts") is None:
-            column = self._mapping["ts"]
-            state = "no time that can be read" if column in record else "no column"
-            raise DamagedRecord(f"{state} {column!r} for the field ts")
-        if values.get("input") is None and values.get("output") is None:
+            columns = ", ".join(self._paths["ts"][:5])
+            raise DamagedRecord(f"no time that can be read in {columns}")
+        has_text = values.get("input") is not None or values.get("output") is not None
+        if self._needs_text and not has_text:
             raise DamagedRecord("neither an input nor an output")
+        yield from build_request(self._source, values, self._prices, identity=record)
+
+    def _read_field(self, row: Mapping[str, Json], field: str) -> Any:
+        for path in self._paths[field]:
+            value = find_column(row, path)
+            if value not in (None, "", [], {}):
+                found = FIELDS[field](value)
+                if found is not None:
+                    return found
+        return None
+
+
+def open_mapped(source: str, mapping: Mapping[str, str]) -> MappedReader:
+    """Return a reader for the columns that the user names; a column named like a field needs no entry.
+
+    Raises:
+        InvalidInput: there is no such field.
+    """
+    unknown = [name for name in mapping if name not in FIELDS]
+    if unknown:
+        near = get_close_matches(unknown[0], FIELDS, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(FIELDS)}."
+        raise InvalidInput.single(f"--map {unknown[0]}=: there is no such field. {advice}")
+    return MappedReader(source, {field: (mapping.get(field, field),) for field in FIELDS})
 
 
 def build_request(

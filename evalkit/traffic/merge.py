@@ -34,7 +34,7 @@ _KEYS = {
     "feedback": ("feedback_id",),
 }
 _ORDER = {
-    "requests": 'order by version, request_id',
+    "requests": "order by version, request_id",
     "spans": "order by version, request_id, start_ns",
     "feedback": "order by ts",
 }
@@ -129,7 +129,8 @@ def _drop_older_versions(stage: Stage, table: str) -> None:
 def _assemble(stage: Stage) -> None:
     """Add the requests of all staged spans to the stage."""
     columns = ", ".join(
-        "epoch_us(updated_at)" if name == "updated_us" else f'"{name}"' for name in SpanFacts._fields
+        "epoch_us(updated_at)" if name == "updated_us" else f'"{name}"'
+        for name in SpanFacts._fields
     )
     reader = stage.connection.cursor()
     found = reader.execute(f"select {columns} from new_spans order by request_id")  # noqa: S608
@@ -202,5 +203,3 @@ def _remove_empty(stage: Stage, folder: Path, old_days: Mapping[str, set[str]]) 
             if found and not found[0]:
                 path.unlink()
                 path.parent.rmdir()
-
-

@@ -100,7 +100,7 @@ def _choose_reader(stream: io.BufferedReader, name: str) -> Iterator[RawRecord]:
     head = stream.peek(64)[:64]
     if _has_frame(head):
         return _read_frames(stream)
-    if head[:1] == b"\n" and not head.strip()[:1] in (b"{", b"["):
+    if head[:1] == b"\n" and head.strip()[:1] not in (b"{", b"["):
         # Field 1 of ExportTraceServiceRequest: tag 0x0a, which is also a line feed.
         return _read_message(stream)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or head[:4].count(0) >= 2:

@@ -175,9 +175,7 @@ def _read_context(
     return row
 
 
-def _pairs(
-    aliases: Sequence[str], *attributes: Mapping[str, Json]
-) -> Iterator[tuple[str, Json]]:
+def _pairs(aliases: Sequence[str], *attributes: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
     for name in aliases:
         for each in attributes:
             value = each.get(name)
@@ -202,7 +200,5 @@ def _read_first_token(attributes: Mapping[str, Json], received: ReceivedSpan) ->
     if milliseconds is not None:
         return milliseconds / 1e3
     start_ns = received.payload["start_ns"]
-    times = [
-        event.time_ns for event in received.events if event.name in names.FIRST_TOKEN_EVENTS
-    ]
+    times = [event.time_ns for event in received.events if event.name in names.FIRST_TOKEN_EVENTS]
     return (times[0] - start_ns) / 1e9 if times and times[0] >= start_ns else None
