@@ -23,6 +23,7 @@ LAYERS = (
     "cli",
     "notebook",
     "commands",
+    "traffic",
     "view",
     "bisect",
     "hosts",
@@ -39,6 +40,7 @@ LAYERS = (
     "trace",
     "evalset",
     "stats",
+    "detectors",
     "core",
 )
 """Every package, from the top down: a package imports only what is below it."""
@@ -66,10 +68,13 @@ HEAVY = {
     "openai",
     "opentelemetry",
     "pandas",
+    "phonenumbers",
     "psutil",
     "rapidfuzz",
+    "re2",
     "regex",
     "rich",
+    "stdnum",
     "yaml",
 }
 

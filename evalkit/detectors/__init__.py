@@ -1,0 +1,3 @@
+"""Find what an answer or a log must not contain: secrets, personal data, leaked prompts, unsafe links."""
+
+__all__ = ["findings", "scanner"]
