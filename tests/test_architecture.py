@@ -70,6 +70,7 @@ HEAVY = {
     "pandas",
     "phonenumbers",
     "psutil",
+    "py3langid",
     "rapidfuzz",
     "re2",
     "regex",
