@@ -40,6 +40,7 @@ LAYERS = (
     "trace",
     "evalset",
     "stats",
+    "detectors",
     "core",
 )
 """Every package, from the top down: a package imports only what is below it."""
@@ -67,10 +68,14 @@ HEAVY = {
     "openai",
     "opentelemetry",
     "pandas",
+    "phonenumbers",
     "psutil",
+    "py3langid",
     "rapidfuzz",
+    "re2",
     "regex",
     "rich",
+    "stdnum",
     "yaml",
 }
 

@@ -65,7 +65,7 @@ class ReceivedLog(NamedTuple):
     resource: Mapping[str, Json]
 
 
-def make_received_span(
+def make_received_span(  # noqa: PLR0913 - the parts of one record
     trace_id: str,
     payload: SpanPayload,
     resource: Mapping[str, Json],

@@ -2,5 +2,10 @@
 
 __all__ = [
     "columns",
+    "importer",
+    "personal_fields",
+    "pseudonyms",
+    "redaction",
+    "redaction_key",
     "table",
 ]

@@ -8,6 +8,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
+
 from evalkit.traffic.span_rows import Row
 
 TRACE_SPAN = "trace"
@@ -16,42 +18,42 @@ TRACE_SPAN = "trace"
 _AGENT_KINDS = ("agent", "model", "tool", "retrieval")
 
 
-class SpanFacts(NamedTuple):
+class SpanFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a request needs to know of a span: columns of the table spans, under their names."""
 
     request_id: str
     span_id: str
-    parent_id: str | None
-    remote_parent: bool | None
+    parent_id: str | None = None
+    remote_parent: bool | None = None
     kind: str
-    name: str | None
+    name: str | None = None
     start_ns: int
-    end_ns: int | None
-    status: str | None
-    error_type: str | None
-    error_text: str | None
-    model: str | None
-    tool: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    cached_tokens: int | None
-    cost_usd: float | None
-    cost_from: str | None
-    ttft_ms: float | None
-    input: str | None
-    output: str | None
-    user: str | None
-    session: str | None
-    version: str | None
-    version_from: str | None
-    variant: str | None
-    environment: str | None
-    escalated: bool | None
-    resolved: bool | None
-    sampling_p: float | None
+    end_ns: int | None = None
+    status: str | None = None
+    error_type: str | None = None
+    error_text: str | None = None
+    model: str | None = None
+    tool: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    cost_from: str | None = None
+    ttft_ms: float | None = None
+    input: str | None = None
+    output: str | None = None
+    user: str | None = None
+    session: str | None = None
+    version: str | None = None
+    version_from: str | None = None
+    variant: str | None = None
+    environment: str | None = None
+    escalated: bool | None = None
+    resolved: bool | None = None
+    sampling_p: float | None = None
     source: str
     import_id: str
-    updated_us: int | None
+    updated_us: int | None = None
 
 
 class Trace(NamedTuple):
@@ -103,8 +105,9 @@ def _close_trace(
     end_ns = max(ends, default=root.end_ns)
     failed = next((span for span in tops if span.status == "error"), None)
     if failed is None:
-        return root._replace(end_ns=end_ns)
-    return root._replace(
+        return msgspec.structs.replace(root, end_ns=end_ns)
+    return msgspec.structs.replace(
+        root,
         end_ns=end_ns,
         status="error",
         error_type=failed.error_type,

@@ -13,7 +13,7 @@ from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
 
-def build_exported_span(
+def build_exported_span(  # noqa: PLR0913 - the parts of one record
     rows: SpanRows,
     *,
     ids: tuple[Json, Json, Json],

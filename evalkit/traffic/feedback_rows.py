@@ -54,7 +54,7 @@ _RATINGS = ("thumb", "feedback", "like", "satisf", "csat", "rating", "helpful")
 """Parts of names whose value has a known direction: more is better."""
 
 
-def make_feedback(
+def make_feedback(  # noqa: PLR0913 - the parts of one record
     *,
     source: str,
     time_us: int | None,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from evalkit.traffic.assembly import SpanFacts, assemble_requests
 from evalkit.traffic.columns import TABLES
 from evalkit.traffic.stage import Stage
 from evalkit.traffic.table import PART_FILE, quote_text, select_table
-
-_BATCH = 2_000
 
 _ROOT_VALUES = """
 create table root_values as
@@ -57,6 +57,12 @@ def merge_stage(stage: Stage, folder: Path) -> dict[str, int]:
             f"create table ids_{table} as select distinct {key} as id from new_{table}"  # noqa: S608
         )
     if has_spans:
+        # Stored feedback may have waited for these spans.
+        connection.execute(
+            "insert into ids_feedback select feedback_id from "  # noqa: S608
+            f"({select_table(folder, 'feedback')}) where request_id is null and target_span in "
+            "(select span_id from new_spans)"
+        )
         # A late span changes its request, and perhaps the day of all spans of the trace.
         connection.execute("insert into ids_requests select id from ids_spans")
     for table in TABLES:
@@ -65,6 +71,7 @@ def merge_stage(stage: Stage, folder: Path) -> dict[str, int]:
     if has_spans:
         _assemble(stage)
         _drop_older_versions(stage, "requests")
+    _join_feedback(stage, folder)
     for table in TABLES:
         new[table] = _count(stage, f"new_{table}") - _count(stage, f"old_{table}")
     files = [
@@ -129,24 +136,36 @@ def _drop_older_versions(stage: Stage, table: str) -> None:
 def _assemble(stage: Stage) -> None:
     """Add the requests of all staged spans to the stage."""
     columns = ", ".join(
-        "epoch_us(updated_at)" if name == "updated_us" else f'"{name}"'
-        for name in SpanFacts._fields
+        "epoch_us(updated_at) as updated_us" if name == "updated_us" else f'"{name}"'
+        for name in SpanFacts.__struct_fields__
     )
-    reader = stage.connection.cursor()
-    found = reader.execute(f"select {columns} from new_spans order by request_id")  # noqa: S608
-
-    def read() -> Iterator[SpanFacts]:
-        while batch := found.fetchmany(_BATCH):
-            yield from map(SpanFacts._make, batch)
-
-    for request_id, start_us, root_id, row in assemble_requests(read()):
-        stage.add("trace_days", {"request_id": request_id, "ts": start_us})
-        if row is not None:
-            stage.add("requests", {**row, "root_id": root_id})
-    reader.close()
+    path = stage.folder / "ordered.jsonl"
+    # Through a file: DuckDB's memory would have to hold the order while rows are added.
+    stage.connection.execute(
+        f"copy (select {columns} from new_spans order by request_id) to {quote_text(str(path))} "  # noqa: S608
+        "(format json)"
+    )
+    decoder = msgspec.json.Decoder(SpanFacts)
+    with path.open("rb") as stream:
+        for request_id, start_us, root_id, row in assemble_requests(map(decoder.decode, stream)):
+            stage.add("trace_days", {"request_id": request_id, "ts": start_us})
+            if row is not None:
+                stage.add("requests", {**row, "root_id": root_id})
+    path.unlink()
     stage.load()
     stage.connection.execute(_ROOT_VALUES)
     stage.connection.execute(_FILL_FROM_ROOT)
+
+
+def _join_feedback(stage: Stage, folder: Path) -> None:
+    """Fill in the request of feedback that names only a span."""
+    for spans in ("new_spans", f"({select_table(folder, 'spans')})"):
+        stage.connection.execute(
+            "update new_feedback set request_id = s.request_id from (select span_id, "  # noqa: S608
+            f"any_value(request_id) as request_id from {spans} where span_id in (select target_span "
+            "from new_feedback where request_id is null) group by span_id) s "
+            "where new_feedback.request_id is null and s.span_id = target_span"
+        )
 
 
 def _write_days(

@@ -20,7 +20,7 @@ import msgspec
 from evalkit.traffic.columns import TABLES
 from evalkit.traffic.table import quote_text
 
-MAX_MEMORY = "160MB"
+MAX_MEMORY = "200MB"
 """What DuckDB may use. Beyond it, DuckDB works on disk."""
 
 _CHUNK_BYTES = 12 << 20

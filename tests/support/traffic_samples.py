@@ -25,7 +25,7 @@ class KeptValues:
     def redact_json(self, value: Any) -> Any:
         return value
 
-    def pseudonym(self, kind: str, value: str) -> str:
+    def pseudonym(self, kind: str, value: str) -> str:  # noqa: ARG002
         return value
 
 
