@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import msgspec
 
 from evalkit.traffic.assembly import SpanFacts, assemble_requests
 from evalkit.traffic.columns import TABLES
+from evalkit.traffic.grouped_lines import group_lines
 from evalkit.traffic.stage import Stage
 from evalkit.traffic.table import PART_FILE, quote_text, select_table
 
@@ -139,15 +141,15 @@ def _assemble(stage: Stage) -> None:
         "epoch_us(updated_at) as updated_us" if name == "updated_us" else f'"{name}"'
         for name in SpanFacts.__struct_fields__
     )
-    path = stage.folder / "ordered.jsonl"
-    # Through a file: DuckDB's memory would have to hold the order while rows are added.
+    path = stage.folder / "spans.jsonl"
+    # Grouped by Python: to order this many rows, DuckDB would need more memory than it may use.
     stage.connection.execute(
-        f"copy (select {columns} from new_spans order by request_id) to {quote_text(str(path))} "  # noqa: S608
-        "(format json)"
+        f"copy (select {columns} from new_spans) to {quote_text(str(path))} (format json)"  # noqa: S608
     )
     decoder = msgspec.json.Decoder(SpanFacts)
-    with path.open("rb") as stream:
-        for request_id, start_us, root_id, row in assemble_requests(map(decoder.decode, stream)):
+    for lines in group_lines(path, b'{"request_id":"'):
+        spans = sorted(map(decoder.decode, lines), key=attrgetter("request_id"))
+        for request_id, start_us, root_id, row in assemble_requests(spans):
             stage.add("trace_days", {"request_id": request_id, "ts": start_us})
             if row is not None:
                 stage.add("requests", {**row, "root_id": root_id})
@@ -199,7 +201,7 @@ def _list_days(stage: Stage, table: str, old_days: set[str]) -> Mapping[str, str
             "from new_spans join new_trace_days d using (request_id) group by all"
         ).fetchall()
         days = {
-            day: f"start_ns between {first} and {last} and request_id in "
+            day: f"start_ns between {first} and {last} and request_id in "  # noqa: S608
             f"(select request_id from new_trace_days where ts::date = date {quote_text(day)})"
             for day, first, last in found
         }

@@ -388,9 +388,7 @@ def test_otlp_in_json_is_read_with_all_its_kinds_of_values() -> None:
             "s": "x", "i": 12, "d": 0.5, "b": True, "l": [1], "m": {"k": "v"}, "e": None
         }  # fmt: skip
         assert (step["error"], step["error_type"]) == ("no", "ValueError")
-    [received] = read_export(
-        otlp(traceId="AAAAAAAAAAAAAAAAAAAAAQ=="), "application/json", ""
-    )
+    [received] = read_export(otlp(traceId="AAAAAAAAAAAAAAAAAAAAAQ=="), "application/json", "")
     assert received.trace_id == "0" * 31 + "1"
 
 
