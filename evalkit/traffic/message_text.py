@@ -87,7 +87,7 @@ def _find_in_list(
             return text
     if named:
         return None
-    if items and all(_is_part(item) for item in items):
+    if any(_is_part(item) for item in items):
         return _read_content({"content": items}, depth)
     return _find(items[-1], keys, roles, depth - 1) if items else None
 

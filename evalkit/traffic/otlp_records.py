@@ -69,15 +69,18 @@ class OtlpReader:
             raise DamagedRecord(f"{kind} ({type(error).__name__})") from None
 
     def _read_message(self, data: bytes) -> Iterator[TableRow]:
-        spans = list(read_protobuf_spans(data))
-        # Messages of logs and of traces have the same outer form.
+        # Messages of logs and of traces have the same outer form, and neither names itself.
+        try:
+            spans = list(read_protobuf_spans(data))
+        except ValueError:
+            spans = []
         if spans and all(len(span.payload["id"]) == 16 for span in spans):
             yield from self._build_spans(spans)
-            return
-        logs = list(read_protobuf_logs(data))
-        if spans and not logs:
-            raise ValueError("ids")
-        yield from self._build_logs(logs)
+        else:
+            logs = list(read_protobuf_logs(data))
+            if not logs:
+                raise ValueError("neither spans nor events")
+            yield from self._build_logs(logs)
 
     def _build_spans(self, spans: Iterable[ReceivedSpan]) -> Iterator[TableRow]:
         for span in spans:
