@@ -178,7 +178,7 @@ def _prepare_chat_log(record: Mapping[str, Json]) -> Mapping[str, Json]:
         parts = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         total = sum(as_count(usage.get(part)) or 0 for part in parts)
         changed["response"] = {**response, "usage": {**usage, "input_tokens": total}}
-    elif "ok" not in record and not record.get("error") and "ok" not in changed:
+    if "ok" not in changed and not record.get("error") and not response.get("error"):
         changed["ok"] = True
     return changed
 
