@@ -112,8 +112,8 @@ def _read_role(message: Json) -> str:
         names = message.get("id")
         is_class = isinstance(names, list) and bool(names)
         role = names[-1] if is_class and isinstance(names, list) else message.get("type")
-        # `text` is the type of a part, not of a message.
-        role = None if role in ("text", "constructor") else role
+        # These are types of parts and wrappers, not roles.
+        role = None if role in ("text", "message", "constructor") else role
     return role.lower() if isinstance(role, str) else ""
 
 

@@ -68,13 +68,13 @@ def _decompress(file: io.BufferedReader) -> Iterator[io.BufferedReader]:
     head = file.peek(4)
     if head[:2] == _GZIP:
         with gzip.GzipFile(fileobj=file) as unpacked:
-            yield io.BufferedReader(unpacked, _CHUNK)  # type: ignore[type-var]
+            yield io.BufferedReader(unpacked, _CHUNK)
     elif head[:4] == _ZSTD:
         import zstandard  # noqa: PLC0415 - only for such files
 
         unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         with unpacker.stream_reader(file, read_across_frames=True, closefd=False) as unzipped:
-            yield io.BufferedReader(unzipped, _CHUNK)  # type: ignore[type-var]
+            yield io.BufferedReader(unzipped, _CHUNK)
     else:
         yield file
 
@@ -215,7 +215,7 @@ def _replace_surrogates(value: Json) -> Json:
 
 def _read_array(stream: BinaryIO) -> Iterator[RawRecord]:
     """Yield the items of the one JSON array that a file consists of; a number is an item's, not a line's."""
-    text = io.TextIOWrapper(stream, "utf-8", errors="replace")  # type: ignore[arg-type]
+    text = io.TextIOWrapper(stream, "utf-8", errors="replace")
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     buffer = text.read(_CHUNK).lstrip()[1:]
     number = 0

@@ -28,6 +28,16 @@ _FLAT_PREFIXES = (
 )
 
 
+_TEXT_ALIASES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("environment", names.ENVIRONMENTS),
+    ("variant", names.VARIANTS),
+)
+_FLAG_ALIASES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("escalated", names.ESCALATIONS),
+    ("resolved", names.RESOLUTIONS),
+)
+
+
 class SpanRows:
     """Builds the rows of spans of one source; it remembers prices and the last resource."""
 
@@ -158,14 +168,11 @@ def _read_context(
         for name, value in _pairs(names.VERSIONS, attributes, meta):
             row["version"], row["version_from"] = str(value), name
             break
-    for field, aliases in (
-        ("environment", names.ENVIRONMENTS),
-        ("variant", names.VARIANTS),
-    ):
+    for field, aliases in _TEXT_ALIASES:
         value = _first(aliases, attributes, meta)
         if value is not None:
             row[field] = str(value)
-    for field, aliases in (("escalated", names.ESCALATIONS), ("resolved", names.RESOLUTIONS)):
+    for field, aliases in _FLAG_ALIASES:
         flag = as_flag(_first(aliases, attributes, meta))
         if flag is not None:
             row[field] = flag

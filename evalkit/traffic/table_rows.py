@@ -30,7 +30,7 @@ def read_csv_rows(stream: BinaryIO, name: str) -> Iterator[tuple[int, Json, str]
     """
     # The process-wide default of 128 KiB is too small for a long prompt.
     csv.field_size_limit(_MAX_CELL)
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")  # type: ignore[arg-type]
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
     first = text.readline()
     delimiter = max(_DELIMITERS, key=first.count)
     header = next(csv.reader([first], delimiter=delimiter), [])

@@ -99,7 +99,7 @@ def support_request(number: int, *, day: int = 0, failed: bool = False) -> list[
     )
     start = number % 80_000 * 1000
     common: dict[str, Any] = {"day": day}
-    model = {
+    model: dict[str, Any] = {
         "gen_ai__operation__name": "chat",
         "gen_ai__request__model": "gpt-4o-mini",
         "gen_ai__provider__name": "openai",

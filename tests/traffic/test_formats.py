@@ -399,10 +399,11 @@ def test_each_line_of_a_log_is_a_request(record: dict[str, Any], tmp_path: Path)
 
 
 def test_a_parquet_file_is_read_like_a_log(tmp_path: Path) -> None:
-    duckdb.sql(
-        "select 'Hi?' as input, {'text': 'Yo.'} as answer, timestamp '2026-11-01 08:00' as ts, "
-        "['a', 'b'] as tools, 'anonymous' as user, null as model"
-    ).write_parquet(str(tmp_path / "a.parquet"))
+    duckdb.execute(
+        "copy (select 'Hi?' as input, {'text': 'Yo.'} as answer, timestamp '2026-11-01 08:00' as ts, "
+        "['a', 'b'] as tools, 'anonymous' as user, null as model) "
+        f"to '{tmp_path / 'a.parquet'}'"
+    )
     load(tmp_path, tmp_path / "a.parquet", mapping={"output": "answer.text"})
     sql = 'select input, output, "user", tools, day::varchar from requests'
     assert query(tmp_path, sql) == [("Hi?", "Yo.", None, ["a", "b"], "2026-11-01")]

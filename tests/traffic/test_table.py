@@ -38,7 +38,7 @@ def test_a_part_of_an_older_version_lacks_columns(tmp_path: Path) -> None:
     folder = make_store(tmp_path, "prod")
     day = folder / "requests" / "day=2026-11-02"
     day.mkdir(parents=True)
-    duckdb.sql("select 'a' as request_id").write_parquet(str(day / PART_FILE))
+    duckdb.execute(f"copy (select 'a' as request_id) to '{day / PART_FILE}'")
     with open_traffic(folder) as connection:
         row = connection.execute('select request_id, "user", tools, day::text from requests')
         assert row.fetchall() == [("a", None, None, "2026-11-02")]
