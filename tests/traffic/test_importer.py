@@ -125,7 +125,7 @@ def test_an_import_that_was_killed_leaves_nothing_behind(tmp_path: Path) -> None
 
 
 def test_odd_values_are_stored(tmp_path: Path) -> None:
-    odd = {
+    odd: dict[str, Any] = {
         "surrogate": "\ud800 half", "nul": "a\u0000b", "large": 2**63 - 1, "deep": [[["x"]]],
         "quote": "it's; drop table requests --",
     }  # fmt: skip
