@@ -2,6 +2,7 @@
 
 __all__ = [
     "columns",
+    "import_text",
     "importer",
     "personal_fields",
     "pseudonyms",

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from evalkit.traffic.span_rows import Row
+from evalkit.traffic.columns import Row
 
 TRACE_SPAN = "trace"
-"""The id of the span that stands for a whole trace, in formats that record traces beside spans."""
+"""The id of the span of a whole trace, in formats with traces and spans."""
 
 _AGENT_KINDS = ("agent", "model", "tool", "retrieval")
 

@@ -6,6 +6,10 @@ Times are in UTC. Costs are in USD. NULL means unknown, and is never 0, false, o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Row: TypeAlias = dict[str, Any]
+"""A row of a table: its columns by name, without those that are NULL."""
 
 REQUEST_COLUMNS: Mapping[str, str] = {
     "request_id": "VARCHAR",

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.core.literals import Json
 from evalkit.trace.otlp_json import make_received_span
-from evalkit.traffic.field_values import as_text, as_time_us
+from evalkit.traffic.field_values import as_label, as_time_us
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
@@ -31,7 +31,7 @@ def build_exported_span(  # noqa: PLR0913 - the parts of one record
     Raises:
         DamagedRecord: it has no ids or no start.
     """
-    trace, span, parent = (as_text(each) for each in ids)
+    trace, span, parent = (as_label(each) for each in ids)
     start_us, end_us = (as_time_us(each) for each in times)
     if trace is None or span is None:
         raise DamagedRecord("no ids of a trace and a span")
@@ -42,7 +42,7 @@ def build_exported_span(  # noqa: PLR0913 - the parts of one record
         {
             "id": span,
             "parent": parent or "",
-            "name": as_text(name) or "",
+            "name": as_label(name) or "",
             "scope": "",
             "start_ns": start_us * 1000,
             "end_ns": (end_us or 0) * 1000,

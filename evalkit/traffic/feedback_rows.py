@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 from evalkit.core.literals import Json
-from evalkit.traffic.field_values import as_flag, as_number, as_text, as_user
-from evalkit.traffic.span_rows import Row
+from evalkit.traffic.columns import Row
+from evalkit.traffic.field_values import as_flag, as_label, as_number, as_user
 
 _RATERS = {
     "user": ("user", "api", "app", "end_user", "thumbs", "explicit"),
@@ -70,13 +70,13 @@ def make_feedback(  # noqa: PLR0913 - the parts of one record
     `target` may have trace_id, span_id, session, feedback_id, and updated_us. `rater` is a word of any
     library for who rated.
     """
-    words = as_text(name) or "feedback"
-    trace, span = as_text(target.get("trace_id")), as_text(target.get("span_id"))
+    words = as_label(name) or "feedback"
+    trace, span = as_label(target.get("trace_id")), as_label(target.get("span_id"))
     number = float(value) if isinstance(value, bool) else as_number(value)
-    shown = as_text(label)
+    shown = as_label(label)
     if shown is None and number is None:
-        shown = as_text(value)
-    given = as_text(target.get("feedback_id"))
+        shown = as_label(value)
+    given = as_label(target.get("feedback_id"))
     session = as_user(target.get("session"))
     # Without an id, an equal rating at the same time is the same rating.
     identity = given or f"{trace}/{span}/{session}/{words}/{time_us}/{number}/{shown}"
@@ -87,10 +87,10 @@ def make_feedback(  # noqa: PLR0913 - the parts of one record
         "target_span": span,
         "ts": time_us,
         "name": words,
-        "source": _RATER_OF.get((as_text(rater) or "user").lower(), "user"),
+        "source": _RATER_OF.get((as_label(rater) or "user").lower(), "user"),
         "value": number,
         "label": shown,
-        "comment": as_text(comment),
+        "comment": as_label(comment),
         "good": _read_direction(words, number, shown),
         "updated_at": target.get("updated_us") or time_us,
     }

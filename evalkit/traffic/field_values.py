@@ -14,7 +14,7 @@ _NO = ("false", "0", "no", "n", "f", "error", "failure", "failed", "failure")
 _MAX_US = 253_402_300_799 * 10**6
 
 
-def as_text(value: Json) -> str | None:
+def as_label(value: Json) -> str | None:
     """Return a nonempty text; the words for nothing, such as `None`, are nothing."""
     if value is None or isinstance(value, dict | list):
         return None
@@ -24,7 +24,7 @@ def as_text(value: Json) -> str | None:
 
 def as_user(value: Json) -> str | None:
     """Return the id of a user or a session; one that many share, such as `anonymous`, is unknown."""
-    text = as_text(value)
+    text = as_label(value)
     return None if text is None or text.lower() in _NO_USER else text
 
 

@@ -31,7 +31,7 @@ MAPPED = "table"
 _MAX_PEEKED = 20
 
 
-class Format(NamedTuple):
+class TrafficFormat(NamedTuple):
     """A format: what it is called, whether a record has it, and how it is read.
 
     `open` takes the name of the source, which begins the ids of all its records.
@@ -42,13 +42,19 @@ class Format(NamedTuple):
     open: Callable[[str], RecordReader]
 
 
-FORMATS: Mapping[str, Format] = {
-    "otlp": Format("OpenTelemetry (OTLP), also of Tempo and Jaeger", is_otlp, OtlpReader),
-    "langfuse": Format("Langfuse: observations, scores, traces", is_langfuse, LangfuseReader),
-    "langsmith": Format("LangSmith: runs, feedback", is_langsmith, LangSmithReader),
-    "phoenix": Format("Phoenix: spans of OpenInference, annotations", is_phoenix, PhoenixReader),
-    "litellm": Format("LiteLLM: spend logs, logging payloads", is_litellm, open_litellm),
-    "chat-log": Format("requests and responses of OpenAI or Anthropic", is_chat_log, open_chat_log),
+FORMATS: Mapping[str, TrafficFormat] = {
+    "otlp": TrafficFormat("OpenTelemetry (OTLP), also of Tempo and Jaeger", is_otlp, OtlpReader),
+    "langfuse": TrafficFormat(
+        "Langfuse: observations, scores, traces", is_langfuse, LangfuseReader
+    ),
+    "langsmith": TrafficFormat("LangSmith: runs, feedback", is_langsmith, LangSmithReader),
+    "phoenix": TrafficFormat(
+        "Phoenix: spans of OpenInference, annotations", is_phoenix, PhoenixReader
+    ),
+    "litellm": TrafficFormat("LiteLLM: spend logs, logging payloads", is_litellm, open_litellm),
+    "chat-log": TrafficFormat(
+        "requests and responses of OpenAI or Anthropic", is_chat_log, open_chat_log
+    ),
 }
 """The formats by name, the most specific first."""
 

@@ -22,7 +22,7 @@ from evalkit.traffic.merge import merge_stage
 from evalkit.traffic.raw_records import RawRecord, read_raw_records
 from evalkit.traffic.record_reader import DamagedRecord, RecordReader
 from evalkit.traffic.row_redaction import RowRedaction, ValueRedaction
-from evalkit.traffic.stage import Stage, open_stage
+from evalkit.traffic.stage import ImportStage, open_stage
 
 MAX_PROBLEMS = 50
 """Damaged records of one file that are listed; the others are counted."""
@@ -130,7 +130,7 @@ class _Importer:
 
     def __init__(
         self,
-        stage: Stage,
+        stage: ImportStage,
         options: ImportOptions,
         redaction: RowRedaction,
         now: Callable[[], datetime],

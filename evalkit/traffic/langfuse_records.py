@@ -15,7 +15,7 @@ from evalkit.trace.tool_data import parse_value
 from evalkit.traffic.assembly import TRACE_SPAN
 from evalkit.traffic.exported_spans import build_exported_span, count_unknown
 from evalkit.traffic.feedback_rows import make_feedback
-from evalkit.traffic.field_values import as_count, as_number, as_text, as_time_us
+from evalkit.traffic.field_values import as_count, as_label, as_number, as_time_us
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
@@ -253,7 +253,7 @@ def _read_usage(found: Mapping[str, Any], kind: str) -> dict[str, Json]:
     }
     cost = found.get("total_cost", found.get("calculated_total_cost", total))
     return {
-        "evalkit.model": as_text(found.get("provided_model_name") or found.get("model")),
+        "evalkit.model": as_label(found.get("provided_model_name") or found.get("model")),
         "evalkit.input_tokens": sums.get("input", as_count(given["input"])),
         "evalkit.output_tokens": sums.get("output", as_count(given["output"])),
         "gen_ai.usage.cache_read.input_tokens": sums.get("cached"),

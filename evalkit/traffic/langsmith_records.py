@@ -10,7 +10,7 @@ from evalkit.core.literals import Json
 from evalkit.trace.tool_data import parse_value
 from evalkit.traffic.exported_spans import build_exported_span, count_unknown
 from evalkit.traffic.feedback_rows import make_feedback
-from evalkit.traffic.field_values import as_number, as_text, as_time_us
+from evalkit.traffic.field_values import as_label, as_number, as_time_us
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
@@ -85,7 +85,7 @@ class LangSmithReader:
             runs += [each for each in children or () if isinstance(each, Mapping)]
 
     def _read_run(self, run: Mapping[str, Any]) -> Iterator[TableRow]:
-        parent = as_text(run.get("parent_run_id"))
+        parent = as_label(run.get("parent_run_id"))
         kind = _KINDS.get(str(run.get("run_type")), "step" if parent else "agent")
         failed = run.get("error") or run.get("status") == "error"
         yield from build_exported_span(

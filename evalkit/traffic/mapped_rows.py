@@ -15,20 +15,20 @@ from evalkit.core.serialization import canonical_json
 from evalkit.core.values import ABSENT, find_value
 from evalkit.trace.tool_data import parse_value
 from evalkit.traffic.assembly import hash_input
+from evalkit.traffic.columns import Row
 from evalkit.traffic.feedback_rows import make_feedback
 from evalkit.traffic.field_values import (
     as_count,
     as_flag,
+    as_label,
     as_number,
     as_share,
-    as_text,
     as_time_us,
     as_user,
 )
 from evalkit.traffic.known_prices import KnownPrices
 from evalkit.traffic.message_text import find_answer_text, find_user_text
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
-from evalkit.traffic.span_rows import Row
 
 
 def _to_list(value: Json) -> list[str] | None:
@@ -38,9 +38,9 @@ def _to_list(value: Json) -> list[str] | None:
     if not isinstance(parsed, list):
         return None
     names = [
-        as_text(each.get("name") or find_column(each, "function.name"))
+        as_label(each.get("name") or find_column(each, "function.name"))
         if isinstance(each, Mapping)
-        else as_text(each)
+        else as_label(each)
         for each in parsed
     ]
     return [name for name in names if name]
@@ -58,7 +58,7 @@ def find_column(value: Json, path: str) -> Json:
 
 
 FIELDS: Mapping[str, Callable[[Json], Any]] = {
-    "id": as_text,
+    "id": as_label,
     "ts": as_time_us,
     "end": as_time_us,
     "first_token": as_time_us,
@@ -66,18 +66,18 @@ FIELDS: Mapping[str, Callable[[Json], Any]] = {
     "output": find_answer_text,
     "user": as_user,
     "session": as_user,
-    "version": as_text,
-    "variant": as_text,
-    "model": as_text,
-    "environment": as_text,
-    "name": as_text,
+    "version": as_label,
+    "variant": as_label,
+    "model": as_label,
+    "environment": as_label,
+    "name": as_label,
     "latency_ms": as_number,
     "latency_s": as_number,
     "ttft_ms": as_number,
     "ttft_s": as_number,
     "ok": as_flag,
-    "error_type": as_text,
-    "error_text": as_text,
+    "error_type": as_label,
+    "error_text": as_label,
     "input_tokens": as_count,
     "output_tokens": as_count,
     "cached_tokens": as_count,
@@ -89,10 +89,10 @@ FIELDS: Mapping[str, Callable[[Json], Any]] = {
     "sampling_p": as_share,
     "updated_at": as_time_us,
     "feedback": lambda value: value,
-    "feedback_label": as_text,
-    "feedback_comment": as_text,
-    "feedback_name": as_text,
-    "provider": as_text,
+    "feedback_label": as_label,
+    "feedback_comment": as_label,
+    "feedback_name": as_label,
+    "provider": as_label,
 }
 """The fields that a column can be mapped to, and what turns the value of the column into theirs."""
 

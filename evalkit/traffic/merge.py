@@ -12,7 +12,7 @@ import msgspec
 from evalkit.traffic.assembly import SpanFacts, assemble_requests
 from evalkit.traffic.columns import TABLES
 from evalkit.traffic.grouped_lines import group_lines
-from evalkit.traffic.stage import Stage
+from evalkit.traffic.stage import ImportStage
 from evalkit.traffic.table import PART_FILE, quote_text, select_table
 
 _ROOT_VALUES = """
@@ -42,7 +42,7 @@ _ORDER = {
 }
 
 
-def merge_stage(stage: Stage, folder: Path) -> dict[str, int]:
+def merge_stage(stage: ImportStage, folder: Path) -> dict[str, int]:
     """Store the rows of a stage; return the number of new rows by table.
 
     All files are complete before the first one replaces its predecessor. To be called again after a crash
@@ -86,12 +86,12 @@ def merge_stage(stage: Stage, folder: Path) -> dict[str, int]:
     return new
 
 
-def _count(stage: Stage, table: str) -> int:
+def _count(stage: ImportStage, table: str) -> int:
     found = stage.connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
     return int(found[0]) if found else 0
 
 
-def _take_old_rows(stage: Stage, folder: Path, table: str, *, rebuilt: bool) -> set[str]:
+def _take_old_rows(stage: ImportStage, folder: Path, table: str, *, rebuilt: bool) -> set[str]:
     """Copy the stored rows that the import concerns into the stage; return their days.
 
     Requests that are `rebuilt` from spans are not copied, only counted.
@@ -117,7 +117,7 @@ def _take_old_rows(stage: Stage, folder: Path, table: str, *, rebuilt: bool) -> 
     return found
 
 
-def _drop_older_versions(stage: Stage, table: str) -> None:
+def _drop_older_versions(stage: ImportStage, table: str) -> None:
     """Keep one row of each key: the last updated, and of those the last read."""
     keys = ", ".join(_KEYS[table])
     stage.connection.execute(
@@ -135,7 +135,7 @@ def _drop_older_versions(stage: Stage, table: str) -> None:
     )
 
 
-def _assemble(stage: Stage) -> None:
+def _assemble(stage: ImportStage) -> None:
     """Add the requests of all staged spans to the stage."""
     columns = ", ".join(
         "epoch_us(updated_at) as updated_us" if name == "updated_us" else f'"{name}"'
@@ -159,7 +159,7 @@ def _assemble(stage: Stage) -> None:
     stage.connection.execute(_FILL_FROM_ROOT)
 
 
-def _join_feedback(stage: Stage, folder: Path) -> None:
+def _join_feedback(stage: ImportStage, folder: Path) -> None:
     """Fill in the request of feedback that names only a span."""
     for spans in ("new_spans", f"({select_table(folder, 'spans')})"):
         stage.connection.execute(
@@ -171,7 +171,7 @@ def _join_feedback(stage: Stage, folder: Path) -> None:
 
 
 def _write_days(
-    stage: Stage, folder: Path, table: str, old_days: set[str]
+    stage: ImportStage, folder: Path, table: str, old_days: set[str]
 ) -> Iterator[tuple[Path, Path]]:
     """Write the touched days of a table; yield each new file and the file that it is to replace."""
     for day, condition in _list_days(stage, table, old_days).items():
@@ -193,7 +193,7 @@ def _write_days(
         yield written, target
 
 
-def _list_days(stage: Stage, table: str, old_days: set[str]) -> Mapping[str, str]:
+def _list_days(stage: ImportStage, table: str, old_days: set[str]) -> Mapping[str, str]:
     """Return the touched days, and the condition for the staged rows of each."""
     if table == "spans":
         found: list[tuple[Any, ...]] = stage.connection.execute(
@@ -213,7 +213,7 @@ def _list_days(stage: Stage, table: str, old_days: set[str]) -> Mapping[str, str
     return {**dict.fromkeys(sorted(old_days), "false"), **dict(sorted(days.items()))}
 
 
-def _remove_empty(stage: Stage, folder: Path, old_days: Mapping[str, set[str]]) -> None:
+def _remove_empty(stage: ImportStage, folder: Path, old_days: Mapping[str, set[str]]) -> None:
     """Remove the files of days that have no rows any more."""
     for table, days in old_days.items():
         for day in days:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 from evalkit.core.literals import Json
-from evalkit.traffic.span_rows import Row
+from evalkit.traffic.columns import Row
 
 TableRow: TypeAlias = tuple[str, Row]
 """The name of a table, requests, spans, or feedback, and a row of it."""

@@ -13,12 +13,10 @@ from evalkit.trace.flat_messages import read_flat_messages
 from evalkit.trace.normalizer import normalize_span
 from evalkit.trace.otlp_json import ReceivedSpan
 from evalkit.trace.tool_data import parse_value
+from evalkit.traffic.columns import Row
 from evalkit.traffic.field_values import as_flag, as_number, as_share, as_user
 from evalkit.traffic.known_prices import KnownPrices
 from evalkit.traffic.message_text import find_answer_text, find_user_text
-
-Row = dict[str, Any]
-"""A row of a table: its columns by name, without those that are NULL."""
 
 _FLAT_PREFIXES = (
     "llm.input_messages.",

@@ -30,7 +30,7 @@ TRACE_DAYS = {"request_id": "VARCHAR", "ts": "TIMESTAMP"}
 """The columns of the staged table with the start of each trace."""
 
 
-class Stage:
+class ImportStage:
     """The rows of one import, in the tables new_requests, new_spans, new_feedback, and new_trace_days.
 
     Each row has a further column `seq`, by which later rows have higher numbers. `root_id` of a request is
@@ -102,12 +102,12 @@ class Stage:
 
 
 @contextmanager
-def open_stage(folder: Path) -> Iterator[Stage]:
+def open_stage(folder: Path) -> Iterator[ImportStage]:
     """Open a stage in a private folder inside `folder`, and delete it in the end."""
     folder.mkdir(parents=True, exist_ok=True)
     private = Path(tempfile.mkdtemp(prefix=".import-", dir=folder))
     try:
-        stage = Stage(private)
+        stage = ImportStage(private)
         try:
             yield stage
         finally:
