@@ -23,6 +23,7 @@ def import_json(result: ImportResult) -> str:
             "imported": [to_json_value(each) for each in result.imported],
             "known": [to_json_value(each) for each in result.known],
             "added": dict(result.added),
+            "other_traces": result.other_traces,
             "problems": [str(problem) for problem in result.problems],
         }
     )
@@ -45,6 +46,9 @@ def _list_parts(result: ImportResult) -> Iterator[str]:
         return
     counts = [format_count(count, _NOUNS[table]) for table, count in result.added.items()]
     yield f"Added {', '.join(counts)}."
+    if result.other_traces:
+        noun = "trace is no request" if result.other_traces == 1 else "traces are no requests"
+        yield f"{result.other_traces:,} {noun}: without an answer and a call of a model or tool."
     for problem in result.problems:
         yield f"Skipped {problem}"
     redactions: Counter[str] = Counter()

@@ -47,11 +47,15 @@ class ImportOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportResult:
-    """What an import did: the new `imported` files, those `known` before, and the new rows by table."""
+    """What an import did: the new `imported` files, those `known` before, and the new rows by table.
+
+    `other_traces` counts the traces that are no requests, and `problems` are the damaged records skipped.
+    """
 
     imported: tuple[ImportedFile, ...]
     known: tuple[ImportedFile, ...]
     added: Mapping[str, int]
+    other_traces: int = 0
     problems: tuple[Problem, ...] = ()
 
 
@@ -94,13 +98,17 @@ def import_files(
                 importer = _Importer(stage, options, RowRedaction(redaction), now)
                 records = [importer.read_file(job) for job in new_jobs]
                 importer.refuse_problems()
-                added = merge_stage(stage, folder)
+                merged = merge_stage(stage, folder)
             write_imports(folder, [*earlier, *records])
         finally:
             if not had_store and not any(folder.iterdir()):
                 folder.rmdir()
         return ImportResult(
-            imported=tuple(records), known=known, added=added, problems=tuple(importer.problems)
+            imported=tuple(records),
+            known=known,
+            added=merged.added,
+            other_traces=merged.other_traces,
+            problems=tuple(importer.problems),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -42,8 +42,15 @@ _ORDER = {
 }
 
 
-def merge_stage(stage: ImportStage, folder: Path) -> dict[str, int]:
-    """Store the rows of a stage; return the number of new rows by table.
+class MergeResult(NamedTuple):
+    """The number of new rows by table, and of traces of the import that are no requests."""
+
+    added: Mapping[str, int]
+    other_traces: int
+
+
+def merge_stage(stage: ImportStage, folder: Path) -> MergeResult:
+    """Store the rows of a stage.
 
     All files are complete before the first one replaces its predecessor. To be called again after a crash
     leads to the same store.
@@ -74,6 +81,10 @@ def merge_stage(stage: ImportStage, folder: Path) -> dict[str, int]:
         _assemble(stage)
         _drop_older_versions(stage, "requests")
     _join_feedback(stage, folder)
+    others = _count(
+        stage,
+        "new_trace_days where request_id not in (select request_id from new_requests)",
+    )
     for table in TABLES:
         new[table] = _count(stage, f"new_{table}") - _count(stage, f"old_{table}")
     files = [
@@ -83,7 +94,7 @@ def merge_stage(stage: ImportStage, folder: Path) -> dict[str, int]:
         target.parent.mkdir(parents=True, exist_ok=True)
         written.replace(target)
     _remove_empty(stage, folder, old_days)
-    return new
+    return MergeResult(new, others)
 
 
 def _count(stage: ImportStage, table: str) -> int:
