@@ -419,9 +419,9 @@ def test_every_schema_names_itself() -> None:
         assert json.loads(path.read_text())["$id"] == f"urn:evalkit:schema:{name}"
 
 
-@pytest.mark.parametrize("argument", ["--version", "--help"])
-def test_nothing_heavy_is_loaded_to_say_who_we_are(argument: str) -> None:
-    assert not loaded_by(argument) & HEAVY
+@pytest.mark.parametrize("words", ["--version", "--help", "traffic --help", "traffic import -h"])
+def test_nothing_heavy_is_loaded_to_say_who_we_are(words: str) -> None:
+    assert not loaded_by(*words.split()) & HEAVY
 
 
 def write_set(folder: Path, gate: str = "") -> Path:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evalkit import __version__
-from evalkit.core.errors import InvalidInput
+from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import lock_folder
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
@@ -94,10 +95,9 @@ def import_files(
             shutil.rmtree(leftover, ignore_errors=True)
         had_store = folder.exists()
         try:
-            with open_stage(folder) as stage:
+            with _explain_storage(folder), open_stage(folder) as stage:
                 importer = _Importer(stage, options, RowRedaction(redaction), now)
-                records = [importer.read_file(job) for job in new_jobs]
-                importer.refuse_problems()
+                records = importer.read_files(new_jobs)
                 merged = merge_stage(stage, folder)
             write_imports(folder, [*earlier, *records])
         finally:
@@ -110,6 +110,21 @@ def import_files(
             other_traces=merged.other_traces,
             problems=tuple(importer.problems),
         )
+
+
+@contextmanager
+def _explain_storage(folder: Path) -> Iterator[None]:
+    """Turn errors of DuckDB, such as a full disk, into errors of the store."""
+    import duckdb  # noqa: PLC0415 - it is loaded for an import only
+
+    try:
+        yield
+    except duckdb.Error as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise StoreError(
+            f"{folder}: could not store the import: {reason}. Nothing was changed; free disk space "
+            "and import again."
+        ) from error
 
 
 def _list_jobs(paths: Sequence[Path], options: ImportOptions) -> list[FileJob]:
@@ -149,7 +164,26 @@ class _Importer:
         self._now = now
         self.problems: list[Problem] = []
 
-    def read_file(self, job: FileJob) -> ImportedFile:
+    def read_files(self, jobs: Sequence[FileJob]) -> list[ImportedFile]:
+        """Read files into the stage, and return their records.
+
+        Raises:
+            InvalidInput: the problems of all files, unless they are to be skipped.
+        """
+        records = []
+        refused: dict[str, Problem] = {}
+        for job in jobs:
+            try:
+                records.append(self._read_file(job))
+            except InvalidInput as error:
+                refused |= {str(problem): problem for problem in error.problems}
+        if refused or (self.problems and not self._options.lenient):
+            advice = "nothing was stored. Correct the file, or skip damaged records with --lenient."
+            skippable = [Problem(message=advice)] if self.problems else []
+            raise InvalidInput([*refused.values(), *self.problems, *skippable])
+        return records
+
+    def _read_file(self, job: FileJob) -> ImportedFile:
         """Read one file into the stage, and return its record."""
         name = display_path(job.path)
         before = Counter(self._redaction.counts)
@@ -174,6 +208,9 @@ class _Importer:
             self.problems.append(Problem(message=message, where=Location(path=name)))
         if not rows:
             raise InvalidInput.single("the file has no records.", Location(path=name))
+        if not accepted and self._options.lenient:
+            message = f"none of its {rows:,} records can be read as {format_name}."
+            raise InvalidInput.single(message, Location(path=name))
         return ImportedFile(
             import_id=job.import_id,
             file=name,
@@ -214,16 +251,6 @@ class _Importer:
         if count <= MAX_PROBLEMS:
             message = self._redaction.redact_message(f"{damage}.")
             self.problems.append(Problem(message=message, where=Location(path=name, line=number)))
-
-    def refuse_problems(self) -> None:
-        """Refuse the import if a record is damaged.
-
-        Raises:
-            InvalidInput: there is one, and damage is not to be skipped.
-        """
-        if self.problems and not self._options.lenient:
-            advice = "nothing was stored. Correct the file, or skip damaged records with --lenient."
-            raise InvalidInput([*self.problems, Problem(message=advice)])
 
 
 class _TimeRange:

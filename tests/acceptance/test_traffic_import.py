@@ -150,6 +150,7 @@ def test_any_table_is_imported_by_a_map(project: Project) -> None:
 def test_mistakes_of_usage_say_what_to_do(project: Project) -> None:
     (project.folder / "log.csv").write_text("a,b\n1,2\n")
     (project.folder / "empty.jsonl").write_text("")
+    (project.folder / "bad.jsonl").write_text('{"a": }\n')
     for arguments, words in (
         (("log.csv", "--as", "prod"), "--map input=question"),
         (("log.csv", "--as", "a/b"), "not a name"),
@@ -159,6 +160,8 @@ def test_mistakes_of_usage_say_what_to_do(project: Project) -> None:
         (("log.csv", "--as", "prod", "--format", "langfus"), "Did you mean 'langfuse'?"),
         (("empty.jsonl", "--as", "prod"), "no records"),
         ((".", "--as", "prod"), "is a folder"),
+        (("bad.jsonl", "--as", "prod", "--lenient"), "none of its 1 records"),
+        (("log.csv", "empty.jsonl", "--as", "prod"), "empty.jsonl: the file has no records"),
     ):
         done = project.evalkit("traffic", "import", *arguments)
         assert done.code == 2, arguments
