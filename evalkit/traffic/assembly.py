@@ -15,6 +15,9 @@ from evalkit.traffic.columns import Row
 TRACE_SPAN = "trace"
 """The id of the span of a whole trace, in formats with traces and spans."""
 
+MESSAGES_SPAN = "messages"
+"""The name of the step that has the messages of its parent, if these come from logs."""
+
 _AGENT_KINDS = ("agent", "model", "tool", "retrieval")
 
 
@@ -120,7 +123,8 @@ def _build_request(trace: Trace, start_us: int) -> Row:
     calls = _find_usage(spans)
     tools = _find_tools(spans)
     cost_usd, cost_from = _add_costs(root, calls)
-    answer = root.output or _last(calls, "output")
+    logged = [span for span in spans if span.name == MESSAGES_SPAN]
+    answer = root.output or _last(calls, "output") or _last(logged, "output")
     question = root.input or _first(calls, "input") or _first(spans, "input")
     failed = root.status == "error"
     version, version_from = next(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.core.literals import Json
 from evalkit.trace.conventions import EVALUATION_EVENT
+from evalkit.trace.events import read_outcome
 from evalkit.trace.otlp_json import (
     ReceivedEvent,
     ReceivedLog,
@@ -17,6 +18,7 @@ from evalkit.trace.otlp_json import (
     read_json_spans,
 )
 from evalkit.trace.otlp_protobuf import read_protobuf_logs, read_protobuf_spans
+from evalkit.traffic.assembly import MESSAGES_SPAN
 from evalkit.traffic.feedback_rows import make_feedback
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
@@ -96,9 +98,38 @@ class OtlpReader:
                     yield "feedback", self._build_feedback(log, span.payload["end_ns"])
 
     def _build_logs(self, logs: Iterable[ReceivedLog]) -> Iterator[TableRow]:
+        messages: dict[tuple[str, str], list[ReceivedLog]] = {}
         for log in logs:
             if log.event.name == EVALUATION_EVENT:
                 yield "feedback", self._build_feedback(log, 0)
+            elif log.trace_id and log.span_id and log.event.name.startswith("gen_ai."):
+                messages.setdefault((log.trace_id, log.span_id), []).append(log)
+        for found in messages.values():
+            yield from self._build_messages(found)
+
+    def _build_messages(self, logs: Sequence[ReceivedLog]) -> Iterator[TableRow]:
+        """Yield a step inside the span whose messages are in logs instead of its attributes."""
+        events = [(log.event.name, log.event.attributes) for log in logs]
+        attributes = read_outcome("unset", "", events, {})["attributes"]
+        first = min(logs, key=lambda log: log.event.time_ns)
+        payload: dict[str, Any] = {
+            "id": f"{first.span_id}#{first.event.time_ns}",
+            "parent": first.span_id,
+            "name": MESSAGES_SPAN,
+            "scope": "",
+            "start_ns": first.event.time_ns,
+            "end_ns": max(log.event.time_ns for log in logs),
+            "error": None,
+            "error_type": "",
+            "attributes": {"evalkit.kind": "step", **attributes},
+        }
+        span = ReceivedSpan(
+            first.trace_id, "", payload, first.resource, (), has_remote_parent=False,
+            has_status=False, is_open=False,
+        )  # fmt: skip
+        row = self._rows.build(span, has_texts=True)
+        if row is not None and {"input", "output"} & row.keys():
+            yield "spans", row
 
     def _build_feedback(self, log: ReceivedLog, end_ns: int) -> dict[str, Any]:
         given = log.event.attributes

@@ -45,8 +45,11 @@ class SpanRows:
         self._resource: Mapping[str, Json] = {}
         self._common: Row = {}
 
-    def build(self, received: ReceivedSpan) -> Row | None:
-        """Return the row of a span; None for a span that only reports on a framework or a start."""
+    def build(self, received: ReceivedSpan, *, has_texts: bool = False) -> Row | None:
+        """Return the row of a span; None for a span that only reports on a framework or a start.
+
+        The texts of its messages are read of models, agents, and roots, or if it `has_texts`.
+        """
         payload = received.payload
         given = payload["attributes"]
         if (
@@ -81,7 +84,9 @@ class SpanRows:
             if value:
                 row[field] = value
         attributes = dict(span.attributes)
-        self._add_texts(row, span, attributes)
+        is_root = not span.parent_id or received.has_remote_parent
+        has_texts = has_texts or is_root or span.kind in ("agent", "model")
+        self._add_texts(row, span, attributes, has_texts=has_texts)
         self._add_usage(row, span, attributes)
         self._add_context(row, span, attributes)
         seconds = _read_first_token(attributes, received)
@@ -91,7 +96,9 @@ class SpanRows:
             row["attributes"] = attributes
         return row
 
-    def _add_texts(self, row: Row, span: Span, attributes: dict[str, Json]) -> None:
+    def _add_texts(
+        self, row: Row, span: Span, attributes: dict[str, Json], *, has_texts: bool
+    ) -> None:
         asked, answered = span.arguments, span.result
         flat = [name for name in attributes if name.startswith(_FLAT_PREFIXES)]
         if flat:
@@ -105,7 +112,7 @@ class SpanRows:
             row["arguments"] = asked
         if answered not in (None, "", []):
             row["result"] = answered
-        if span.kind in ("agent", "model") or not span.parent_id or "remote_parent" in row:
+        if has_texts:
             question, answer = find_user_text(asked), find_answer_text(answered)
             if question:
                 row["input"] = question

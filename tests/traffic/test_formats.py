@@ -176,6 +176,31 @@ def test_evaluations_in_events_and_in_logs_are_feedback(tmp_path: Path) -> None:
     assert load(tmp_path, tmp_path / "logs.pb").added["feedback"] == 1
 
 
+def test_messages_in_logs_belong_to_their_request(tmp_path: Path) -> None:
+    asked = span(f"{1:032x}", 1, name="chat", ms=500, gen_ai__operation__name="chat")
+    records = [
+        {
+            "timeUnixNano": str(START_NS + 10**6 + number),
+            "traceId": f"{1:032x}",
+            "spanId": f"{1:016x}",
+            "attributes": pairs({"event.name": name}),
+            "body": {"kvlistValue": {"values": pairs({"content": text})}},
+        }
+        for number, (name, text) in enumerate(
+            [
+                ("gen_ai.system.message", "Help."),
+                ("gen_ai.user.message", "Hi?"),
+                ("gen_ai.choice", "Yo."),
+            ]
+        )
+    ]
+    logs = {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}
+    load(tmp_path, write_lines(tmp_path / "logs.jsonl", [logs]))
+    load(tmp_path, write_lines(tmp_path / "spans.jsonl", [export([asked])]))
+    sql = "select input, output, latency_ms, incomplete, ok from requests"
+    assert query(tmp_path, sql) == [("Hi?", "Yo.", 500.0, False, True)]
+
+
 OPENINFERENCE = {
     "openinference__span__kind": "LLM",
     "llm__model_name": "gpt-4o-mini",
