@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -176,7 +176,12 @@ class _Importer:
             try:
                 records.append(self._read_file(job))
             except InvalidInput as error:
-                refused |= {str(problem): problem for problem in error.problems}
+                # They may quote keys of the file.
+                safe = [
+                    replace(each, message=self._redaction.redact_message(each.message))
+                    for each in error.problems
+                ]
+                refused |= {str(problem): problem for problem in safe}
         if refused or (self.problems and not self._options.lenient):
             advice = "nothing was stored. Correct the file, or skip damaged records with --lenient."
             skippable = [Problem(message=advice)] if self.problems else []
@@ -209,7 +214,7 @@ class _Importer:
         if not rows:
             raise InvalidInput.single("the file has no records.", Location(path=name))
         if not accepted and self._options.lenient:
-            message = f"none of its {rows:,} records can be read as {format_name}."
+            message = f"no record can be read as {format_name}."
             raise InvalidInput.single(message, Location(path=name))
         return ImportedFile(
             import_id=job.import_id,

@@ -160,7 +160,7 @@ def test_mistakes_of_usage_say_what_to_do(project: Project) -> None:
         (("log.csv", "--as", "prod", "--format", "langfus"), "Did you mean 'langfuse'?"),
         (("empty.jsonl", "--as", "prod"), "no records"),
         ((".", "--as", "prod"), "is a folder"),
-        (("bad.jsonl", "--as", "prod", "--lenient"), "none of its 1 records"),
+        (("bad.jsonl", "--as", "prod", "--lenient"), "no record can be read as otlp"),
         (("log.csv", "empty.jsonl", "--as", "prod"), "empty.jsonl: the file has no records"),
     ):
         done = project.evalkit("traffic", "import", *arguments)
