@@ -251,6 +251,14 @@ class Language(Guardrail):
         if self.language and self.among and self.language not in self.among:
             raise ValueError(f"among: the language {self.language!r} is missing. Add it.")
 
+    @property
+    def needs(self) -> str:
+        """What a case lacks whose language is unknown."""
+        return (
+            "an input long enough to recognize its language. Give the metric a `language:`, "
+            "or the cases `expected: {language: de}`."
+        )
+
     def applies_to(self, case: Case) -> bool:
         """Return whether the language of the case is known."""
         return self._find_expected(case) is not None
