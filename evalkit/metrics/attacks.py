@@ -17,7 +17,7 @@ from evalkit.detectors.leaks import (
     NGRAM_WORDS,
     contains_hidden,
     list_ngrams,
-    list_words,
+    list_plain_words,
     measure_overlap,
 )
 from evalkit.metrics.builtin import (
@@ -88,10 +88,12 @@ class PromptLeak(Guardrail):
 
     @cached_property
     def _allowed(self) -> frozenset[tuple[str, ...]]:
-        return frozenset(each for text in self.allow for each in list_ngrams(list_words(text)))
+        return frozenset(
+            each for text in self.allow for each in list_ngrams(list_plain_words(text))
+        )
 
     def _read(self, prompt: str) -> frozenset[tuple[str, ...]]:
-        return frozenset(list_ngrams(list_words(prompt))) - self._allowed
+        return frozenset(list_ngrams(list_plain_words(prompt))) - self._allowed
 
     def _read_case(self, case: Case) -> frozenset[tuple[str, ...]]:
         if self.prompt or self.file:
@@ -201,5 +203,5 @@ class InjectionSuccess(AnswerMetric):
 
 
 def _problem_with_canary(canary: tuple[str, ...]) -> str | None:
-    blank = [text for text in canary if not list_words(text)]
+    blank = [text for text in canary if not list_plain_words(text)]
     return f"canary: {quote_value(blank[0])} has no letters to look for." if blank else None

@@ -64,6 +64,16 @@ def test_every_reply_of_a_conversation_and_any_other_part_can_be_searched() -> N
     assert score_of("secrets", KEY, allow=[KEY]).passed
 
 
+def test_what_was_redacted_in_stored_traffic_counts() -> None:
+    token = "<email:3f9a1c2b4d5e>"
+    score = score_of("pii", f"I wrote to {token}.")
+    assert score.explanation == "contains email at character 12 (redacted)"
+    assert score_of("pii", f"I wrote to {token}.", case=Case(id="a", input=f"I am {token}")).passed
+    assert score_of("pii", "<secret:3f9a1c2b4d5e> and <name:3f9a1c2b4d5e>").passed
+    assert not score_of("secrets", "<secret:3f9a1c2b4d5e>").passed
+    assert not score_of("secrets", "The key is ***OPENAI_API_KEY***.").passed
+
+
 def test_links_are_limited_to_hosts() -> None:
     text = "[a](https://shop.example/x) https://www.shop.example https://evil.example/?q=1"
     score = score_of("unsafe_url", text, allow_hosts=["shop.example"])
