@@ -7,4 +7,5 @@ __all__ = [
     "links",
     "personal_data",
     "scanner",
+    "tokens",
 ]

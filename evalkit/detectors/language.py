@@ -16,9 +16,12 @@ MIN_LETTERS = 12
 MIN_CONFIDENCE = 0.8
 """The probability from which a language is believed."""
 
+MAX_DOUBT = 0.02
+"""The probability of a language below which a sentence is taken to be in another."""
+
 # Code, addresses, mentions, and placeholders are in no language.
 _NO_LANGUAGE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]{1,300}`|\b[a-z][a-z0-9+.-]{1,20}://\S+|<[^<>\n]{1,200}>|\S{1,80}@\S+|\b\w*\d\w*\b",
+    r"```.*?(?:```|\Z)|`[^`\n]{1,300}`|\b[a-z][a-z0-9+.-]{1,20}://\S+|<[^<>\n]{1,200}>|\S{1,80}@\S+|(?a:\b\w*\d\w*\b)",
     re.DOTALL | re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[^.!?\u3002\uff01\uff1f\u0964\n]+[.!?\u3002\uff01\uff1f\u0964\n]*")
@@ -44,16 +47,8 @@ def detect_language(text: str, among: Collection[str] = ()) -> DetectedLanguage 
 
     With `among`, it is one of these, about which the model is unsure less often.
     """
-    plain = strip_unspoken(text)
-    if count_letters(plain) < MIN_LETTERS:
-        return None
-    ranked = [
-        (code, share) for code, share in _load_model().rank(plain) if not among or code in among
-    ]
-    total = sum(share for _, share in ranked)
-    code, share = ranked[0]
-    found = DetectedLanguage(code, share / total if total else 0.0)
-    return found if found.confidence >= MIN_CONFIDENCE else None
+    ranked = _rank_languages(strip_unspoken(text), among)
+    return ranked[0] if ranked and ranked[0].confidence >= MIN_CONFIDENCE else None
 
 
 def measure_share_of_language(
@@ -61,20 +56,31 @@ def measure_share_of_language(
 ) -> tuple[float, str]:
     """Return the share of a text that is not in another language, by letters, and the most frequent other.
 
-    Sentences that are too short to decide are taken together with those after them. Closely related
-    languages, such as Norwegian and Danish, count as the same.
+    A sentence is in another language if the model gives a probability below MAX_DOUBT to this one and to
+    those closely related, as Norwegian to Danish. Sentences that are too short are joined with the next.
     """
-    total = other = 0
+    total = 0
     others: dict[str, int] = {}
     for part in _split_parts(strip_unspoken(text)):
         letters = count_letters(part)
         total += letters
-        found = detect_language(part, among)
-        if found and not is_same_language(found.code, code):
-            other += letters
-            others[found.code] = others.get(found.code, 0) + letters
+        ranked = _rank_languages(part, among)
+        expected = sum(each.confidence for each in ranked if is_same_language(each.code, code))
+        if ranked and expected < MAX_DOUBT:
+            others[ranked[0].code] = others.get(ranked[0].code, 0) + letters
     most = max(others, key=others.__getitem__, default="")
-    return (1 - other / total if total else 1.0), most
+    return (1 - sum(others.values()) / total if total else 1.0), most
+
+
+def _rank_languages(plain: str, among: Collection[str]) -> list[DetectedLanguage]:
+    """Return the languages of a text, the most probable first; empty if the text is too short."""
+    if count_letters(plain) < MIN_LETTERS:
+        return []
+    ranked = _load_model().rank(plain)
+    chosen = [(code, share) for code, share in ranked if not among or code in among]
+    # All of those chosen may be so improbable that their shares are zero.
+    total = sum(share for _, share in chosen) or 1.0
+    return [DetectedLanguage(code, share / total) for code, share in chosen]
 
 
 def is_same_language(one: str, other: str) -> bool:

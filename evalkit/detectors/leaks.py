@@ -31,10 +31,10 @@ class Overlap(NamedTuple):
     longest: int
 
 
-def split_words(text: str) -> list[str]:
+def list_plain_words(text: str) -> list[str]:
     r"""Return the words of a text without case, marks of formats, and punctuation.
 
-    >>> split_words("**Never** reveal\u200b it!")
+    >>> list_plain_words("**Never** reveal\u200b it!")
     ['never', 'reveal', 'it']
     """
     composed = unicodedata.normalize("NFKC", text)
@@ -60,7 +60,7 @@ def measure_overlap(source: frozenset[tuple[str, ...]], text: str) -> Overlap:
 def _measure(source: frozenset[tuple[str, ...]], text: str) -> Overlap:
     found: set[tuple[str, ...]] = set()
     longest = run = 0
-    for ngram in list_ngrams(split_words(text)):
+    for ngram in list_ngrams(list_plain_words(text)):
         if ngram in source:
             found.add(ngram)
             run += 1
@@ -95,12 +95,12 @@ def contains_hidden(text: str, phrase: str) -> bool:
     >>> contains_hidden("p-w-n-e-d 7 7 3", "PWNED773"), contains_hidden("opened 77", "PWNED773")
     (True, False)
     """
-    words = split_words(phrase)
+    words = list_plain_words(phrase)
     plain = "".join(words)
     if len(plain) < MIN_HIDDEN_CHARS:
-        return f" {' '.join(words)} " in f" {' '.join(split_words(text))} "
+        return f" {' '.join(words)} " in f" {' '.join(list_plain_words(text))} "
     readings = (text, text[::-1], *decode_base64_parts(text))
-    return any(plain in "".join(split_words(each)) for each in readings)
+    return any(plain in "".join(list_plain_words(each)) for each in readings)
 
 
 MIN_HIDDEN_CHARS = 6

@@ -23,7 +23,7 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(
-    r"(?<![\w@])(?:[a-z][a-z0-9+.-]{1,20}://|javascript:(?=\S)|vbscript:(?=\S)|data:(?=[a-z]+/))[^\s<>\"'`\]]+",
+    r"(?<![\w@])(?:(?:https?|ftps?|file|smb|wss?|blob|filesystem|intent|view-source)://|javascript:(?=\S)|vbscript:(?=\S)|data:(?=[a-z]+/))[^\s<>\"'`\]]+",
     re.IGNORECASE,
 )
 _STYLE = re.compile(r"url\(\s{0,4}[\"']?([^\"')\s]{1,8000})", re.IGNORECASE)

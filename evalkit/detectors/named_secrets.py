@@ -6,6 +6,7 @@ person or a program writes it, says what it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import re2
 
 NAMED_SECRET_WORDS = (
-    "pass", "pwd", "pin", "secret", "token", "key", "credential", "cookie", "auth", "bearer", "basic",
+    "pass", "pwd", "kennwort", "wachtwoord", "senha", "contrase", "pin", "secret", "token", "key", "credential", "cookie", "auth", "bearer", "basic",
     "webhook", "dsn", "pat", "jwt", "://", "private key",
 )  # fmt: skip
 """A text has one of these words, in any case, if it has a named secret."""
@@ -28,7 +29,8 @@ _ASSIGNMENT = (
     rf"""([A-Za-z][\w.-]{{1,60}})["'`]?\s{{0,4}}(?:=>|:=|=|:)\s{{0,4}}["'`]?({_VALUE}{{6,}})"""
 )
 _SPOKEN = (
-    r"(?i)\b(pass(?:word|code|phrase|wd)|pwd)\b(?:\s+(?:is|was|=|to)|\s{0,3}[:=])\s{0,3}(?:now\s+)?"
+    r"(?i)\b(pass(?:word|code|phrase|wd|wort)|pwd|kennwort|wachtwoord|senha|contrase.a|mot de passe)\b"
+    r"(?:\s+(?:is|was|to|ist|war|lautet|es|est)\b|\s{0,3}[:=])[:\s]{0,3}(?:now\s+)?"
     rf"""["'`]?({_VALUE}{{4,200}})"""
 )
 _PIN = r"(?i)\b(pin)\b(?:\s+(?:code|number))?(?:\s+(?:is|was)|\s{0,3}[:=])\s{0,3}([0-9]{4,8})\b"
@@ -39,6 +41,7 @@ _PEM = (
     r"(-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY(?: BLOCK)?-----)"
     r"((?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{20,})+(?:(?:\s|\\[nr])+[A-Za-z0-9+/]{1,19}={1,2})?)"
 )
+_DIGIT = re.compile("[0-9]")
 _PLACEHOLDERS = (
     "example",
     "placeholder",
@@ -93,16 +96,22 @@ def _is_random(name: str, value: str) -> bool:  # noqa: ARG001
 
 
 def _is_assigned_secret(name: str, value: str) -> bool:
-    return is_secret_name(name.replace("-", "_").replace(".", "_")) and looks_random(
-        value.rstrip(".,;:?")
+    core = value.rstrip(".,;:?")
+    # A word without digits, as in `key: SeriesKey`, is a name in code.
+    return (
+        is_secret_name(re.sub(r"[.-]", "_", name))
+        and looks_random(core)
+        and bool(_DIGIT.search(core))
     )
 
 
 def _is_password(name: str, value: str) -> bool:  # noqa: ARG001 - one signature for all rules
     """Return whether a value after the word *password* is more than a word of the sentence."""
     core = value.rstrip(".,;:?")
+    if len(core) < 4 or core.startswith("/"):
+        return False
     # Signs that join words, as in `reset-link`, are no sign of a password.
-    return len(core) >= 4 and any(not each.isalpha() and each not in "-'_./" for each in core)
+    return any(not each.isalpha() and each not in "-'_./" for each in core)
 
 
 def _is_placeholder(value: str) -> bool:

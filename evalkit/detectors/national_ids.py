@@ -93,8 +93,9 @@ def find_national_ids(text: str, indexes: Iterable[int]) -> Iterator[Finding]:
             if words and not words.search(text, max(0, start - CONTEXT_CHARS), start):
                 continue
             value = match[0]
-            if _is_valid(name, value):
-                compact = "".join(filter(str.isalnum, value)).upper()
+            compact = "".join(filter(str.isalnum, value)).upper()
+            # Some checks know no spaces, and others need the signs between the digits.
+            if _is_valid(name, value) or _is_valid(name, compact):
                 yield Finding(*match.span(), "national_id", compact, name)
 
 

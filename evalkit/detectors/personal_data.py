@@ -29,7 +29,8 @@ _FILE_NAMES = re.compile(
     re.IGNORECASE,
 )
 
-_DIGIT_RUN = re.compile(r"(?<![\w.])[0-9](?:[ -]?[0-9]){12,}(?![\w-])")
+# Runs are possessive and checked afterwards: a pattern that fails at their end would search them again.
+_DIGIT_RUN = re.compile(r"(?<![\w.])[0-9](?:[ -]?[0-9])*+")
 _DIGIT_GROUP = re.compile(r"[0-9]+")
 # The ranges of issuers (ISO/IEC 7812) with the lengths of their numbers.
 _ISSUERS = re.compile(
@@ -45,9 +46,7 @@ _ISSUERS = re.compile(
 
 _IBAN_RUN = re.compile(r"(?<![^\W_])[A-Za-z]{2}[0-9]{2}(?: ?[A-Za-z0-9]){11,30}")
 
-_PHONE_RUN = re.compile(
-    r"(?<![\w.,/#@:=-])[+(]?[0-9](?:[ ().\-/\u00a0\u2011\u2013]{0,3}[0-9]){6,}(?!\w)"
-)
+_PHONE_RUN = re.compile(r"(?<![\w.,/#@-])[+(]?[0-9](?:[ ().\-/\u00a0\u2011\u2013]{0,3}[0-9])*+")
 _MAX_PHONE_RUN = 120
 _NO_PHONE = re.compile(
     r"\d{1,3}(?:\.\d{1,3}){3}"  # an address of IPv4
@@ -93,6 +92,8 @@ def _is_no_address(text: str, local: re.Match[str], domain: re.Match[str]) -> bo
 def find_cards(text: str) -> Iterator[Finding]:
     """Yield the numbers of payment cards: the range of an issuer, its length, and the check digit (Luhn)."""
     for run in _DIGIT_RUN.finditer(text):
+        if len(run[0]) < 13 or text[run.end() : run.end() + 1].isalpha():
+            continue
         groups = [match.span() for match in _DIGIT_GROUP.finditer(text, *run.span())]
         done = 0
         for first, (start, _) in enumerate(groups):
@@ -143,7 +144,9 @@ def find_phones(text: str, regions: Sequence[str]) -> Iterator[Finding]:
     """
     for run in _PHONE_RUN.finditer(text):
         written = run[0]
-        if _NO_PHONE.fullmatch(written):
+        follows = text[run.end() : run.end() + 1]
+        is_part = follows.isalpha() and follows != "x"  # before an extension
+        if len(written) < 7 or is_part or _NO_PHONE.fullmatch(written):
             continue
         before = text[max(0, run.start() - 40) : run.start()]
         is_named = bool(_PHONE_WORDS.search(before)) or written.startswith(("+", "(+", "00"))

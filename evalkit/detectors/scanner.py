@@ -31,7 +31,9 @@ KINDS = ("secret", *PERSONAL_KINDS)
 DEFAULT_REGIONS = ("US",)
 """Regions of phone numbers that are written without a country code."""
 
-_DIGIT_IN_WORD = r"[0-9][0-9A-Za-z_+/=.\-]{5}|[0-9A-Za-z_+/=.\-]{5}[0-9]"
+_LONG_WORD = (
+    r"[0-9][0-9A-Za-z_+/=.\-]{5}|[0-9A-Za-z_+/=.\-]{5}[0-9]|[0-9A-Za-z_+/=.\-]{20}|PRIVATE KEY"
+)
 _MIN_CHARS = 5
 
 
@@ -50,7 +52,7 @@ def _open_word_gate() -> _Gate:
     """Return the gate of words; it also says whether a digit is part of a longer word, as in most tokens."""
     words = {*load_secret_rules().rules_of, *NAMED_SECRET_WORDS, EMAIL_MARK}
     patterns = {word: re2.escape(word) for word in sorted(words)}
-    return _build_gate({**patterns, "<code>": _DIGIT_IN_WORD, "<digits>": "[0-9].?[0-9]"})
+    return _build_gate({**patterns, "<code>": _LONG_WORD, "<digits>": "[0-9].?[0-9]"})
 
 
 @cache

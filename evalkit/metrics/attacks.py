@@ -17,8 +17,8 @@ from evalkit.detectors.leaks import (
     NGRAM_WORDS,
     contains_hidden,
     list_ngrams,
+    list_plain_words,
     measure_overlap,
-    split_words,
 )
 from evalkit.metrics.builtin import (
     PASSED,
@@ -81,23 +81,30 @@ class PromptLeak(Guardrail):
             return self.prompt
         try:
             return read_file(self.file).decode("utf-8")
-        except (UnreadableFile, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"file: {self.file.name!r} cannot be read as UTF-8: {error}."
-            ) from error
+        except UnreadableFile as error:
+            raise ValueError(f"file: {self.file.name!r} {error}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"file: {self.file.name!r} is not UTF-8. Save it as UTF-8.") from error
 
     @cached_property
     def _allowed(self) -> frozenset[tuple[str, ...]]:
-        return frozenset(each for text in self.allow for each in list_ngrams(split_words(text)))
+        return frozenset(
+            each for text in self.allow for each in list_ngrams(list_plain_words(text))
+        )
 
     def _read(self, prompt: str) -> frozenset[tuple[str, ...]]:
-        return frozenset(list_ngrams(split_words(prompt))) - self._allowed
+        return frozenset(list_ngrams(list_plain_words(prompt))) - self._allowed
 
     def _read_case(self, case: Case) -> frozenset[tuple[str, ...]]:
         if self.prompt or self.file:
             return self._read(self._own_prompt)
         turns = () if isinstance(case.input, str) else case.input
         return self._read("\n".join(turn.content for turn in turns if turn.role == "system"))
+
+    @property
+    def needs(self) -> str:
+        """What a case lacks without a prompt."""
+        return "a system turn. Give the metric the `prompt:`, or a `file:` with it."
 
     def applies_to(self, case: Case) -> bool:
         """Return whether there is a prompt."""
@@ -196,5 +203,5 @@ class InjectionSuccess(AnswerMetric):
 
 
 def _problem_with_canary(canary: tuple[str, ...]) -> str | None:
-    blank = [text for text in canary if not split_words(text)]
+    blank = [text for text in canary if not list_plain_words(text)]
     return f"canary: {quote_value(blank[0])} has no letters to look for." if blank else None

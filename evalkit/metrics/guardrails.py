@@ -11,7 +11,7 @@ from evalkit.core.literals import Json
 from evalkit.core.spans import ToolCall
 from evalkit.core.trial import Output, Score
 from evalkit.core.values import ABSENT, enumerate_values, find_value, quote_value
-from evalkit.detectors.findings import Finding
+from evalkit.detectors.findings import Finding, merge_findings
 from evalkit.detectors.language import (
     detect_language,
     is_same_language,
@@ -20,6 +20,7 @@ from evalkit.detectors.language import (
 )
 from evalkit.detectors.links import DEFAULT_SCHEMES, find_danger, find_links
 from evalkit.detectors.personal_data import PERSONAL_KINDS, check_regions
+from evalkit.detectors.tokens import find_tokens
 from evalkit.metrics.builtin import (
     PASSED,
     BuiltIn,
@@ -158,12 +159,17 @@ class Secrets(Guardrail):
 
 
 def find_checked(text: str, kinds: Sequence[str], regions: Sequence[str] = ()) -> list[Finding]:
-    """Return what a scanner finds in a text, if the time for a score suffices."""
+    """Return what a scanner finds in a text, if the time for a score suffices.
+
+    Where a value was redacted, because the text is from stored traffic or the value is a secret of this
+    environment, its token counts.
+    """
     # Imported here, because the engine of the rules takes 10 ms, which only these metrics should pay.
     from evalkit.detectors.scanner import Scanner  # noqa: PLC0415
 
     check_deadline("looking for personal data and secrets", len(text) / CHARS_PER_S)
-    return Scanner(kinds, regions).find(text)
+    redacted = [each for each in find_tokens(text) if each.kind in kinds]
+    return merge_findings([*Scanner(kinds, regions).find(text), *redacted], text)
 
 
 def _score_findings(found: Sequence[Finding]) -> Score:
@@ -250,6 +256,14 @@ class Language(Guardrail):
                     raise ValueError(f"{name}: {problem}")
         if self.language and self.among and self.language not in self.among:
             raise ValueError(f"among: the language {self.language!r} is missing. Add it.")
+
+    @property
+    def needs(self) -> str:
+        """What a case lacks whose language is unknown."""
+        return (
+            "an input long enough to recognize its language. Give the metric a `language:`, "
+            "or the cases `expected: {language: de}`."
+        )
 
     def applies_to(self, case: Case) -> bool:
         """Return whether the language of the case is known."""

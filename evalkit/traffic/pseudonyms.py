@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 
-TOKEN_DIGITS = 12
-"""Hexadecimal digits of a token. With a million values of one kind, two share a token with probability 0.002."""
-
-TOKEN = re.compile(rf"<[a-z_]{{2,20}}:[0-9a-f]{{{TOKEN_DIGITS}}}>|\*\*\*\w{{1,100}}\*\*\*")
-"""What replaced a value: a token, or the marker of a secret that the environment has."""
+from evalkit.detectors.tokens import TOKEN, TOKEN_DIGITS
 
 
 class Pseudonymizer:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evalkit.core.literals import Json
 from evalkit.core.redaction import TEXT_IN_JSON, Redactor
+from evalkit.core.secret_values import find_secrets
 from evalkit.detectors.findings import Finding, merge_findings
 from evalkit.detectors.scanner import DEFAULT_REGIONS, KINDS, Scanner
+from evalkit.detectors.tokens import TOKEN
 from evalkit.traffic.personal_fields import classify_field
-from evalkit.traffic.pseudonyms import TOKEN, Pseudonymizer
+from evalkit.traffic.pseudonyms import Pseudonymizer
 
 MAX_DEPTH = 16
 """How often the text between two tokens is searched again, because it begins and ends anew there."""
@@ -47,6 +49,10 @@ class TrafficRedactor:
         self._pseudonyms = Pseudonymizer(key)
         self._scanner = Scanner(("secret",) if keep_pii else KINDS, regions)
         self._known = Redactor(environ or {})
+        self._markers = {
+            f"***{name}***": self._pseudonyms.tokenize("secret", name)
+            for name in find_secrets(environ or {}).values()
+        }
         self._cache: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._cached_chars = 0
 
@@ -140,9 +146,11 @@ class TrafficRedactor:
 
     def _redact(self, text: str, kinds: list[str]) -> str:
         known = self._known.redact_text(text)
-        tokens = list(TOKEN.finditer(known))
         if known != text:
-            kinds += ["secret"] * max(1, len(tokens) - len(TOKEN.findall(text)))
+            for marker, replacement in self._markers.items():
+                kinds += ["secret"] * known.count(marker)
+                known = known.replace(marker, replacement)
+        tokens = list(TOKEN.finditer(known))
         parts, at = [], 0
         for token in tokens:
             parts += [self._redact_part(known[at : token.start()], kinds), token[0]]
