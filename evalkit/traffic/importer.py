@@ -245,10 +245,11 @@ class _Importer:
             found = list(reader.read(record.value))
         except DamagedRecord as error:
             return str(error)
+        is_trace = all(table != "requests" for table, _ in found)
         for table, row in found:
             row["import_id"] = job.import_id
             times.add(row)
-            self._redaction.redact(row)
+            self._redaction.redact(row, is_trace=is_trace)
             self._stage.add(table, row)
         return ""
 

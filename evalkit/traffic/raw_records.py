@@ -203,7 +203,11 @@ def _parse(number: int, data: bytes) -> RawRecord:
         return RawRecord(number, None, f"not UTF-8 at byte {error.start + 1}")
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, " if error.lineno > 1 else ""
-        return RawRecord(number, None, f"not JSON: {error.msg.removesuffix(' at')} at {where}column {error.colno}")
+        return RawRecord(
+            number,
+            None,
+            f"not JSON: {error.msg.removesuffix(' at')} at {where}column {error.colno}",
+        )
     except ValueError:
         return RawRecord(number, None, "not strict JSON: NaN, infinity, or nested too deeply")
 
@@ -233,7 +237,9 @@ def _read_array(stream: BinaryIO) -> Iterator[RawRecord]:
             number += 1
             yield RawRecord(number, _replace_surrogates(item))
     except json.JSONDecodeError as error:
-        yield RawRecord(number + 1, None, f"not JSON: {error.msg.removesuffix(' at')}; the rest was not read")
+        yield RawRecord(
+            number + 1, None, f"not JSON: {error.msg.removesuffix(' at')}; the rest was not read"
+        )
     except (ValueError, RecursionError):
         damage = "not strict JSON: NaN, infinity, too long, or nested too deeply"
         yield RawRecord(number + 1, None, f"{damage}; the rest was not read")

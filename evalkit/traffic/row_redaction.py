@@ -10,7 +10,10 @@ import msgspec
 from evalkit.core.literals import Json
 
 _TEXTS = ("input", "output", "error_text", "comment", "name", "label")
-_VALUES = ("arguments", "result", "messages", "attributes")
+_TABLE_TEXTS = ("request_id", "feedback_id", "version", "variant", "environment", "error_type")
+"""The further texts of rows whose columns the user chose; in traces these are ids and names."""
+
+_VALUES = ("arguments", "result", "messages", "attributes", "tools")
 _IDENTITIES = ("user", "session")
 _MAX_CACHED = 20_000
 _MAX_CACHED_CHARS = 2_000
@@ -59,14 +62,14 @@ class RowRedaction:
         """The number of values replaced so far, by kind."""
         return self._redaction.counts
 
-    def redact(self, row: dict[str, Any]) -> None:
-        """Redact a row in place."""
+    def redact(self, row: dict[str, Any], *, is_trace: bool) -> None:
+        """Redact a row in place; it is of a trace, or of a table of any kind."""
         attributes = row.get("attributes")
         if attributes and any(name.startswith(_DROPPED) for name in attributes):
             row["attributes"] = {
                 name: value for name, value in attributes.items() if not name.startswith(_DROPPED)
             }
-        for field in _TEXTS:
+        for field in _TEXTS if is_trace else (*_TEXTS, *_TABLE_TEXTS):
             if row.get(field):
                 row[field] = self._redact(row[field])
         for field in _VALUES:

@@ -116,6 +116,14 @@ def test_nothing_personal_is_stored_unless_it_is_kept(project: Project) -> None:
     log = (project.folder / ".evalkit/traffic/prod/imports.jsonl").read_text()
     assert '"email":' in log
 
+    (project.folder / "log.csv").write_text(
+        "id,ts,input,tools\njane.roe@example.org,1793520000,Hello,jane.roe@example.org\n"
+    )
+    done = project.evalkit("traffic", "import", "log.csv", "--as", "table", "--map", "ts=ts")
+    assert done.code == 0, done.err
+    [(request_id, tools)] = query(project.folder, "select request_id, tools from requests", "table")
+    assert "jane" not in f"{request_id} {tools}"
+
     project.evalkit("traffic", "import", "in.jsonl", "--as", "kept", "--keep-pii")
     [(user, asked)] = query(project.folder, 'select "user", input from requests', "kept")
     assert user == "jane-roe-17"
