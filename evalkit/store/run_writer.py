@@ -12,6 +12,7 @@ from typing import Self
 from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import (
     append_line,
+    hide_from_git,
     open_for_append,
     open_stored_file,
     os_error_reason,
@@ -161,9 +162,7 @@ class RunWriter:
         folder = runs_folder(root) / header.id
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            ignore = root / ".evalkit" / ".gitignore"
-            if not ignore.exists():
-                write_atomically(ignore, "*\n")
+            hide_from_git(root / ".evalkit")
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise StoreError(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from evalkit import __version__
 from evalkit.core.errors import InvalidInput, StoreError
-from evalkit.core.files import lock_folder
+from evalkit.core.files import hide_from_git, lock_folder
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import display_path
@@ -93,6 +93,7 @@ def import_files(
             return ImportResult(imported=(), known=known, added={})
         for leftover in folder.glob(".import-*"):  # of an import that was killed
             shutil.rmtree(leftover, ignore_errors=True)
+        hide_from_git(folder.parent.parent)
         had_store = folder.exists()
         try:
             with _explain_storage(folder), open_stage(folder) as stage:

@@ -43,6 +43,8 @@ def test_traces_become_requests_and_a_second_import_adds_nothing(project: Projec
     assert done.code == 0, done.err
     assert "all.jsonl: 8 records of otlp, 2026-11-01 08:00" in done.out
     assert "Added 8 requests, 40 spans, 0 ratings." in done.out
+    # Nobody commits traffic by mistake.
+    assert (project.folder / ".evalkit" / ".gitignore").read_text() == "*\n"
     before = read_files(project.folder / ".evalkit" / "traffic")
 
     again = project.evalkit("traffic", "import", "all.jsonl", "--as", "prod")
