@@ -25,12 +25,15 @@ COMMANDS = {
     "Judge": ("review", "calibrate"),
     "Gate": ("gate", "power", "false-alarms"),
     "CI": ("doctor", "base", "merge", "comment"),
+    "Production": ("traffic",),
     "Reference": ("help", "schema"),
 }
 """The commands by panel of `--help`. Each is a function in the module of the same name."""
 
 MAX_SETS_LISTED = 8
 """Eval sets to list for a user who has named none."""
+SUBCOMMANDS = {"traffic": ("import",)}
+"""The commands that have further commands. `traffic import` is the function `traffic_import`."""
 
 COMMAND_NAMES = tuple(name for names in COMMANDS.values() for name in names)
 
@@ -44,7 +47,7 @@ SETTINGS: dict[str, Any] = {
 
 def load_command(name: str) -> Callable[..., None]:
     """Import the function of a command."""
-    word = name.replace("-", "_")
+    word = name.replace("-", "_").replace(" ", "_")
     command: Callable[..., None] = getattr(import_module(f"evalkit.cli.{word}"), word)
     return command
 
@@ -92,22 +95,35 @@ def suggest_sets(ctx: Any, error: Any) -> None:
         say(f"All of them: {ctx.command_path} {folder or '.'}")
 
 
-class CommandGroup(TyperGroup):
-    """The group of all commands; it turns every exception into an exit code."""
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are called."""
+
+    prefix = ""
+    """What the names of its commands begin with for `load_command`."""
+
+    @property
+    def panels(self) -> dict[str, tuple[str, ...]]:
+        """The names of the commands by panel of the help."""
+        return COMMANDS
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """Return the names of the commands."""
-        return list(COMMAND_NAMES)
+        return [name for names in self.panels.values() for name in names]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command for click, built from its function."""
-        if cmd_name not in COMMAND_NAMES:
+        if cmd_name not in self.list_commands(ctx):
             return None
+        name = f"{self.prefix}{cmd_name}"
+        # typer has no public function for this, so build an app with a single command.
+        if name in SUBCOMMANDS:
+            group = typer.Typer(name=name, cls=SubcommandGroup, add_completion=False, **SETTINGS)
+            group.callback()(load_command(name))
+            return typer.main.get_command(group)
         from evalkit.cli.option_groups import expand_groups
 
-        # typer has no public function for this, so build an app with a single command.
         single = typer.Typer(add_completion=False, **SETTINGS)
-        single.command(cmd_name, cls=PanelCommand)(expand_groups(load_command(cmd_name)))
+        single.command(cmd_name, cls=PanelCommand)(expand_groups(load_command(name)))
         return typer.main.get_command(single)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -118,21 +134,40 @@ class CommandGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command; for an unknown name, print what to type instead."""
         name = args[0]
+        names = self.list_commands(ctx)
         # Shell completion sets `resilient_parsing`, and must print only completions.
-        if name in COMMAND_NAMES or name.startswith("-") or ctx.resilient_parsing:
+        if name in names or name.startswith("-") or ctx.resilient_parsing:
             return super().resolve_command(ctx, args)
         from evalkit.cli.foreign_words import explain_command
 
-        say(f"evalkit: {explain_command(name, COMMAND_NAMES)}")
+        say(f"{ctx.command_path}: {explain_command(name, names, ctx.command_path)}")
         raise typer.Exit(2)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands panel by panel, then the options of evalkit itself."""
+        """Write the commands panel by panel, then the options of the group itself."""
         commands = {
-            title: [(name, summarize_command(name)) for name in names]
-            for title, names in COMMANDS.items()
+            title: [(name, summarize_command(f"{self.prefix}{name}")) for name in names]
+            for title, names in self.panels.items()
         }
         write_panels(formatter, commands | collect_panels(self.get_params(ctx), ctx))
+
+
+class SubcommandGroup(LazyGroup):
+    """The commands of one command, such as those of `evalkit traffic`."""
+
+    @property
+    def prefix(self) -> str:  # type: ignore[override]
+        """The name of the command, with a space."""
+        return f"{self.name} "
+
+    @property
+    def panels(self) -> dict[str, tuple[str, ...]]:
+        """The names of the commands in one panel."""
+        return {"Commands": SUBCOMMANDS[str(self.name)]}
+
+
+class CommandGroup(LazyGroup):
+    """The group of all commands; it turns every exception into an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; print an exception to stderr and exit with its code."""

@@ -23,7 +23,8 @@ COMMANDS = {
     "evalkit baseline EVALSET --from RUN": "promote",
     "evalkit init": "new create setup generate scaffold quickstart config configure",
     "evalkit help": "docs guide man manual",
-    "evalkit help evalset, which lists the keys of a set": "import convert migrate",
+    "evalkit help evalset, which lists the keys of a set": "convert migrate",
+    "evalkit traffic import FILE --as NAME": "import ingest",
     "evalkit repair RUN": "fix recover",
     "evalkit doctor": "diagnose env environment info",
     "evalkit traces": "trace spans",
@@ -71,14 +72,14 @@ FOREIGN_COMMANDS = _by_word(COMMANDS)
 FOREIGN_OPTIONS = _by_word(OPTIONS)
 
 
-def explain_command(word: str, commands: Collection[str]) -> str:
-    """Return what to type instead of an unknown command."""
+def explain_command(word: str, commands: Collection[str], group: str = "evalkit") -> str:
+    """Return what to type instead of an unknown command of a group."""
     from difflib import get_close_matches
 
-    if word in FOREIGN_COMMANDS:
+    if group == "evalkit" and word in FOREIGN_COMMANDS:
         return f"there is no command {word!r}. Use {FOREIGN_COMMANDS[word]}."
     near = get_close_matches(word, commands, n=1)
-    advice = f"Did you mean {near[0]!r}?" if near else "evalkit --help lists the commands."
+    advice = f"Did you mean {near[0]!r}?" if near else f"{group} --help lists the commands."
     return f"there is no command {word!r}. {advice}"
 
 

@@ -61,6 +61,17 @@ def write_atomically(path: Path, content: str | bytes, *, time_ns: int | None = 
         ) from error
 
 
+def hide_from_git(folder: Path) -> None:
+    """Make git ignore all that is in a folder, unless it has rules of its own.
+
+    Raises:
+        StoreError: The system refuses.
+    """
+    ignore = folder / ".gitignore"
+    if not path_exists(ignore):
+        write_atomically(ignore, "*\n")
+
+
 def _create_temporary(path: Path) -> tuple[int, Path | None]:
     """Create a file next to `path`, without a name where the system can: kill -9 leaves nothing of it."""
     if hasattr(os, "O_TMPFILE") and path_exists(Path("/proc/self/fd")):

@@ -22,6 +22,10 @@ class UnscorableAnswer(Exception):
 PASSED = Score(value=1.0, passed=True)
 
 
+NEEDS_LABEL = "the label it compares with. Look at its `expected:` and `tags:`."
+"""What a case lacks to which a metric that compares does not apply."""
+
+
 def failed_score(explanation: str) -> Score:
     """Return the score of a wrong answer, with the reason."""
     return Score(value=0.0, passed=False, explanation=explanation)
@@ -108,6 +112,11 @@ class BuiltIn:
     def caution(self) -> str:
         """A warning for the user before anything is scored; empty if there is none."""
         return ""
+
+    @property
+    def needs(self) -> str:
+        """What a case lacks if the metric does not apply to it, and where to look; part of a message."""
+        return NEEDS_LABEL
 
     @property
     def sources(self) -> tuple[Path, ...]:

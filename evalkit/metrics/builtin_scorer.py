@@ -81,6 +81,11 @@ class BuiltInScorer(Scorer):
         return self.metric.waits
 
     @property
+    def needs(self) -> str:
+        """What a case lacks if the metric does not apply to it."""
+        return self.metric.needs
+
+    @property
     def caution(self) -> str:
         """The warning of the metric, if any."""
         return self.metric.caution

@@ -10,6 +10,7 @@ from evalkit.core.eval_set import Case, MetricSpec
 from evalkit.core.run import MetricInfo
 from evalkit.core.serialization import digest
 from evalkit.core.trial import Output, Score
+from evalkit.metrics.builtin import NEEDS_LABEL
 
 MAX_EXPLANATION_CHARS = 2000
 """Characters of an explanation that are stored; a plugin may write any number."""
@@ -38,7 +39,7 @@ class Scorer(ABC):
     @property
     def needs(self) -> str:
         """What a case lacks if the metric does not apply to it, and where to look; part of a message."""
-        return "the label it compares with. Look at its `expected:` and `tags:`."
+        return NEEDS_LABEL
 
     @property
     def caution(self) -> str:

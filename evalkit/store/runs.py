@@ -21,6 +21,7 @@ import msgspec
 from evalkit.core.errors import StoreError
 from evalkit.core.files import (
     hash_stored_file,
+    hide_from_git,
     os_error_reason,
     path_exists,
     read_stored_file,
@@ -74,9 +75,7 @@ def create_runs_folder(root: Path) -> None:
         OSError: it cannot be written.
     """
     runs_folder(root).mkdir(parents=True, exist_ok=True)
-    ignore = root / ".evalkit" / ".gitignore"
-    if not ignore.exists():
-        write_atomically(ignore, "*\n")
+    hide_from_git(root / ".evalkit")
 
 
 def list_start_times(root: Path, name: str = HEADER_FILE) -> list[tuple[int, str]]:

@@ -3,13 +3,18 @@
 __all__ = [
     "calls",
     "columns",
+    "conventions",
     "events",
+    "flat_messages",
     "normalizer",
+    "otlp_json",
+    "otlp_protobuf",
     "query",
     "receiver",
     "recording",
     "search",
     "tables",
+    "tool_data",
     "totals",
     "warnings",
 ]

@@ -182,3 +182,81 @@ KIND_ALIASES: dict[str, SpanKind] = {
     "ai.streamobject": "agent",
 }
 """The kind for each value of these attributes, in lower case."""
+
+VERSIONS = (
+    "evalkit.version",
+    "service.version",
+    "langfuse.release",
+    "langfuse.version",
+    "gen_ai.agent.version",
+    "ai.telemetry.metadata.version",
+    "traceloop.association.properties.version",
+    "metadata.version",
+)
+"""The attributes of a span or its resource that may hold the version of the agent."""
+
+ENVIRONMENTS = (
+    "deployment.environment.name",
+    "deployment.environment",
+    "langfuse.environment",
+    "ai.telemetry.metadata.environment",
+    "traceloop.association.properties.environment",
+    "metadata.environment",
+)
+"""The attributes that may hold the environment of the agent, such as production."""
+
+VARIANTS = (
+    "evalkit.variant",
+    "feature_flag.result.variant",
+    "feature_flag.variant",
+    "experiment.variant",
+    "ai.telemetry.metadata.variant",
+    "traceloop.association.properties.variant",
+    "metadata.variant",
+    "variant",
+)
+"""The attributes that may hold the arm of an experiment."""
+
+USERS = ("metadata.user_id", "langsmith.metadata.user_id")
+"""The attributes that may hold the user of a request, after those of `FIELD_ALIASES`."""
+
+SESSIONS = (
+    "metadata.session_id",
+    "metadata.thread_id",
+    "metadata.conversation_id",
+    "langsmith.metadata.session_id",
+    "langsmith.metadata.thread_id",
+    "langsmith.trace.session_id",
+)
+"""The attributes that may hold the session of a request, after those of `FIELD_ALIASES`."""
+
+ESCALATIONS = ("evalkit.escalated", "metadata.escalated", "escalated")
+"""The attributes that say whether the agent handed the request over to a person."""
+
+RESOLUTIONS = ("evalkit.resolved", "metadata.resolved", "resolved")
+"""The attributes that say whether the request was resolved."""
+
+SAMPLING_SHARES = ("evalkit.sampling_p", "sampling.probability", "metadata.sampling_p")
+"""The attributes that may hold the probability with which a trace was kept."""
+
+FIRST_TOKEN_SECONDS = (
+    "gen_ai.response.time_to_first_chunk",
+    "gen_ai.server.time_to_first_token",
+    "gen_ai.client.time_to_first_token",
+    "llm.time_to_first_token",
+)
+"""The attributes that may hold the seconds to the first token."""
+
+FIRST_TOKEN_MS = ("ai.response.msToFirstChunk", "gen_ai.response.time_to_first_token_ms")
+"""The attributes that may hold the milliseconds to the first token."""
+
+FIRST_TOKEN_EVENTS = (
+    "ai.stream.firstChunk",
+    "First Token Stream Event",
+    "gen_ai.content.first_token",
+    "new_token",
+)
+"""The names of the events of a span at its first token."""
+
+EVALUATION_EVENT = "gen_ai.evaluation.result"
+"""The name of an event or a log record that rates a span."""

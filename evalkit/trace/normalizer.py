@@ -80,7 +80,7 @@ def normalize_spans(
     for payload in ordered:
         parent = payload["parent"]
         is_inside = parent in by_id and parent not in (root, payload["id"])
-        spans.append(_normalize_span(payload, zero_ns, parent if is_inside else ""))
+        spans.append(normalize_span(payload, zero_ns, parent if is_inside else ""))
     scopes = {payload["id"]: payload.get("scope", "") for payload in by_id.values()}
     filled = fill_requested_arguments(_drop_cycles(spans))
     return tuple(merge_repeated_calls(filled, scopes))
@@ -100,7 +100,11 @@ def _drop_cycles(spans: Sequence[Span]) -> list[Span]:
     return [span for span in spans if span.id in reached]
 
 
-def _normalize_span(payload: SpanPayload, zero_ns: int, parent: str) -> Span:
+def normalize_span(payload: SpanPayload, zero_ns: int, parent: str) -> Span:
+    """Return one span without regard to the others of its trace.
+
+    Its start counts from `zero_ns`. `parent` is the id of its parent, empty at the top level.
+    """
     given = payload["attributes"]
     names = TEMPLATES.get(str(given.get(TEMPLATE_ATTRIBUTE)), {})
     attributes = {names.get(name, name): value for name, value in given.items()}

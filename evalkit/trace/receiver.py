@@ -17,12 +17,11 @@ from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import Output, Request
 from evalkit.trace.normalizer import add_spans
 from evalkit.trace.otlp import (
-    TRACE_ATTRIBUTE,
     ExportTooLarge,
     InvalidExport,
-    ReceivedSpan,
     read_export,
 )
+from evalkit.trace.otlp_json import TRACE_ATTRIBUTE, ReceivedSpan
 from evalkit.trace.recording import SpanRecording
 from evalkit.trace.warnings import EXPORTS_REFUSED, SPANS_CUT, SPANS_DROPPED
 
@@ -101,11 +100,11 @@ class SpanCollector:
         Raises:
             InvalidExport: `spans` is read lazily and turns out to be invalid.
         """
-        for trace_id, resource_trace_id, payload in spans:
-            trace = self._open.get(trace_id) or self._open.get(resource_trace_id)
+        for span in spans:
+            trace = self._open.get(span.trace_id) or self._open.get(span.resource_trace_id)
             if trace is not None:
                 self.has_received = True
-                trace.recording.add(payload)
+                trace.recording.add(span.payload)
                 trace.arrived.set()
 
     def count_invalid_export(self) -> None:

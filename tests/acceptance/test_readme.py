@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import __version__
+from evalkit.cli.app import SUBCOMMANDS
 from evalkit.evalset.keys import JUDGE_KEYS
 from evalkit.metrics.registry import METRICS
 from evalkit.metrics.specs import JUDGED_REFS
@@ -127,8 +128,11 @@ def test_the_reference_has_every_command_and_option() -> None:
     listed = run_here(REPOSITORY, "--help").stdout
     commands = re.findall(r"^(?:│ |  )([a-z][a-z-]*)  ", listed, re.MULTILINE)
     assert {"run", "baseline", "gate"} <= set(commands)
+    for group, names in SUBCOMMANDS.items():
+        place = commands.index(group) + 1
+        commands[place:place] = [f"{group} {name}" for name in names]
     made = f"\n`evalkit`\n\n```text\n{listed.strip()}\n```\n" + "".join(
-        f"\n`evalkit {name}`\n\n```text\n{run_here(REPOSITORY, name, '--help').stdout.strip()}\n```\n"
+        f"\n`evalkit {name}`\n\n```text\n{run_here(REPOSITORY, *name.split(), '--help').stdout.strip()}\n```\n"
         for name in commands
     )
     page = GUIDE / "cli.md"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evalkit import __version__
-from evalkit.cli.app import COMMAND_NAMES, COMMANDS, load_command
+from evalkit.cli.app import COMMAND_NAMES, COMMANDS, SUBCOMMANDS, load_command
 from tests.conftest import Done, Project
 
 every_command = pytest.mark.parametrize("name", COMMAND_NAMES)
@@ -29,7 +29,8 @@ def test_every_command_is_one_file_of_its_name() -> None:
     }  # fmt: skip
     folder = Path(sys.modules["evalkit.cli.app"].__file__ or "").parent
     files = {path.stem for path in folder.glob("*.py")} - shared
-    assert files == {name.replace("-", "_") for name in COMMAND_NAMES}
+    inner = {f"{name}_{each}" for name, names in SUBCOMMANDS.items() for each in names}
+    assert files == {name.replace("-", "_") for name in COMMAND_NAMES} | inner
 
 
 def test_bare_evalkit_prints_help_and_exits_0(call: Callable[..., Done]) -> None:

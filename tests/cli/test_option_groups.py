@@ -20,7 +20,7 @@ from tests.conftest import Done, Project
 CLI = Path(evalkit.cli.__file__).parent
 
 DIFFERENT_BY_COMMAND = {
-    "--agent", "--agent-version", "--case", "--failed", "--format", "--from", "--html", "--judge", "--limit", "--metric",
+    "--agent", "--agent-version", "--case", "--failed", "--format", "--from", "--map", "--html", "--judge", "--limit", "--metric",
     "--repeats", "--run", "--seed", "--set", "--tag", "--trials",
     "--version",
 }  # fmt: skip

@@ -382,7 +382,8 @@ def test_scope_status_and_events_are_read_from_otlp() -> None:
     }
     scopes = [{"scope": {"name": "strands"}, "spans": [span]}]
     body = json.dumps({"resourceSpans": [{"scopeSpans": scopes}]}).encode()
-    [(_, _, payload)] = read_export(body, "application/json", "")
+    [received] = read_export(body, "application/json", "")
+    payload = received.payload
     assert payload["scope"] == "strands"
     [read_span] = normalize_spans([payload], start_ns=0)
     assert (read_span.arguments, read_span.result) == ({"order_id": 7}, [{"text": "shipped"}])

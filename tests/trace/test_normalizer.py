@@ -381,16 +381,15 @@ def test_otlp_in_json_is_read_with_all_its_kinds_of_values() -> None:
         ],
     )
     for sent, encoding in ((body, ""), (gzip.compress(body), "gzip")):
-        [(trace_id, named, step)] = read_export(sent, "application/json", encoding)
-        assert (trace_id, named) == ("0" * 31 + "1", "")
+        [received] = read_export(sent, "application/json", encoding)
+        step = received.payload
+        assert (received.trace_id, received.resource_trace_id) == ("0" * 31 + "1", "")
         assert step["attributes"] == {
             "s": "x", "i": 12, "d": 0.5, "b": True, "l": [1], "m": {"k": "v"}, "e": None
         }  # fmt: skip
         assert (step["error"], step["error_type"]) == ("no", "ValueError")
-    [(trace_id, _, _)] = read_export(
-        otlp(traceId="AAAAAAAAAAAAAAAAAAAAAQ=="), "application/json", ""
-    )
-    assert trace_id == "0" * 31 + "1"
+    [received] = read_export(otlp(traceId="AAAAAAAAAAAAAAAAAAAAAQ=="), "application/json", "")
+    assert received.trace_id == "0" * 31 + "1"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,12 @@
+"""Production traffic: imported from files, redacted, and stored as tables by day."""
+
+__all__ = [
+    "columns",
+    "import_text",
+    "importer",
+    "personal_fields",
+    "pseudonyms",
+    "redaction",
+    "redaction_key",
+    "table",
+]

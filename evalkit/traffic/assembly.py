@@ -1,0 +1,275 @@
+"""Turn the spans of one trace into one row of the table requests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import msgspec
+
+from evalkit.traffic.columns import Row
+
+TRACE_SPAN = "trace"
+"""The id of the span of a whole trace, in formats with traces and spans."""
+
+MESSAGES_SPAN = "messages"
+"""The name of the step that has the messages of its parent, if these come from logs."""
+
+_AGENT_KINDS = ("agent", "model", "tool", "retrieval")
+
+
+class SpanFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request needs to know of a span: columns of the table spans, under their names."""
+
+    request_id: str
+    span_id: str
+    parent_id: str | None = None
+    remote_parent: bool | None = None
+    kind: str
+    name: str | None = None
+    start_ns: int
+    end_ns: int | None = None
+    status: str | None = None
+    error_type: str | None = None
+    error_text: str | None = None
+    model: str | None = None
+    tool: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    cost_from: str | None = None
+    ttft_ms: float | None = None
+    input: str | None = None
+    output: str | None = None
+    user: str | None = None
+    session: str | None = None
+    version: str | None = None
+    version_from: str | None = None
+    variant: str | None = None
+    environment: str | None = None
+    escalated: bool | None = None
+    resolved: bool | None = None
+    sampling_p: float | None = None
+    source: str
+    import_id: str
+    updated_us: int | None = None
+
+
+class Trace(NamedTuple):
+    """The spans of a trace by start, its root, and whether that is really the root."""
+
+    spans: Sequence[SpanFacts]
+    root: SpanFacts
+    is_complete: bool
+
+
+def assemble_requests(spans: Iterable[SpanFacts]) -> Iterator[tuple[str, int, str, Row | None]]:
+    """Yield the id, start in microseconds, root span, and request of each trace.
+
+    `spans` are ordered by request. A trace in which no model, agent, or tool was called and nothing was
+    answered, such as a health check, is no request.
+    """
+    for request_id, group in groupby(spans, key=attrgetter("request_id")):
+        trace = _find_root(sorted(group, key=lambda span: (span.start_ns, -(span.end_ns or 0))))
+        start_us = trace.root.start_ns // 1000
+        is_request = trace.root.output is not None or any(
+            span.kind in _AGENT_KINDS for span in trace.spans
+        )
+        row = _build_request(trace, start_us) if is_request else None
+        yield request_id, start_us, trace.root.span_id, row
+
+
+def _find_root(spans: Sequence[SpanFacts]) -> Trace:
+    """Return a trace with its root: without a parent, else with one in another process.
+
+    Without either, the earliest span that has no parent here takes its place, and the trace is incomplete.
+    """
+    ids = {span.span_id for span in spans}
+    tops = [span for span in spans if span.parent_id is None or span.parent_id not in ids]
+    tops = tops or list(spans)
+    roots = [span for span in tops if span.parent_id is None]
+    roots.sort(key=lambda span: span.span_id != TRACE_SPAN)
+    roots = roots or [span for span in tops if span.remote_parent]
+    root = roots[0] if roots else tops[0]
+    if root.span_id == TRACE_SPAN:
+        root = _close_trace(root, [span for span in tops if span is not root], spans)
+    return Trace(spans, root, bool(roots) and bool(root.end_ns))
+
+
+def _close_trace(
+    root: SpanFacts, tops: Sequence[SpanFacts], spans: Sequence[SpanFacts]
+) -> SpanFacts:
+    """Return the span of a whole trace with the end and the outcome of the spans in it."""
+    ends = [span.end_ns for span in spans if span is not root and span.end_ns]
+    end_ns = max(ends, default=root.end_ns)
+    failed = next((span for span in tops if span.status == "error"), None)
+    if failed is None:
+        return msgspec.structs.replace(root, end_ns=end_ns)
+    return msgspec.structs.replace(
+        root,
+        end_ns=end_ns,
+        status="error",
+        error_type=failed.error_type,
+        error_text=failed.error_text,
+    )
+
+
+def _build_request(trace: Trace, start_us: int) -> Row:
+    root, spans = trace.root, trace.spans
+    calls = _find_usage(spans)
+    tools = _find_tools(spans)
+    cost_usd, cost_from = _add_costs(root, calls)
+    logged = [span for span in spans if span.name == MESSAGES_SPAN]
+    answer = root.output or _last(calls, "output") or _last(logged, "output")
+    question = root.input or _first(calls, "input") or _first(spans, "input")
+    failed = root.status == "error"
+    version, version_from = next(
+        ((each.version, each.version_from) for each in (root, *spans) if each.version),
+        (None, None),
+    )
+    row: dict[str, Any] = {
+        "request_id": root.request_id,
+        "source": root.source,
+        "import_id": root.import_id,
+        "ts": start_us,
+        "version": version,
+        "version_from": version_from,
+        "model": _last(calls, "model") or _last(spans, "model"),
+        "name": root.name,
+        "input": question,
+        "output": answer,
+        "latency_ms": _measure_ms(trace),
+        "ttft_ms": root.ttft_ms if root.ttft_ms is not None else _find_first_token(root, spans),
+        # A span that leaves its status open succeeded only if it answered.
+        "ok": False if failed else True if root.status == "ok" or answer else None,
+        "error_type": (root.error_type or "error") if failed else None,
+        "error_text": root.error_text if failed else None,
+        "input_tokens": _sum(calls, "input_tokens"),
+        "output_tokens": _sum(calls, "output_tokens"),
+        "cached_tokens": _sum(calls, "cached_tokens"),
+        "cost_usd": cost_usd,
+        "cost_from": cost_from,
+        "tools": [span.tool or span.name for span in tools],
+        "tool_errors": sum(span.status == "error" for span in tools),
+        "escalated": _any_flag(spans, "escalated"),
+        "resolved": _any_flag(spans, "resolved"),
+        "incomplete": not trace.is_complete,
+        "sampling_p": _first((root, *spans), "sampling_p"),
+        "input_hash": hash_input(question),
+        "updated_at": max((span.updated_us for span in spans if span.updated_us), default=None),
+    }
+    for field in ("user", "session", "variant", "environment"):
+        row[field] = _first((root, *spans), field)
+    if row["escalated"] is not None:
+        row["escalated_from"] = "attribute"
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def hash_input(text: str | None) -> str | None:
+    """Return a digest that is equal for inputs that differ only in case and spaces."""
+    if not text:
+        return None
+    plain = " ".join(text.casefold().split())
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
+
+
+def _find_usage(spans: Sequence[SpanFacts]) -> list[SpanFacts]:
+    """Return the innermost model calls, or the innermost agents if those alone have tokens.
+
+    An agent repeats the sum of its model calls, and two instrumentations of a call nest their spans, so
+    that a sum over all spans would count tokens twice.
+    """
+    has_usage = [
+        span
+        for span in spans
+        if span.input_tokens is not None
+        or span.output_tokens is not None
+        or span.cost_usd is not None
+    ]
+    for kind in ("model", "agent"):
+        chosen = [span for span in has_usage if span.kind == kind]
+        if chosen:
+            return _drop_enclosing(chosen, spans)
+    models = [span for span in spans if span.kind == "model"]
+    return _drop_enclosing(models, spans)
+
+
+def _drop_enclosing(chosen: Sequence[SpanFacts], spans: Sequence[SpanFacts]) -> list[SpanFacts]:
+    if len(chosen) < 2:
+        return list(chosen)
+    parent_of = {span.span_id: span.parent_id for span in spans}
+    enclosing: set[str] = set()
+    for span in chosen:
+        around = span.parent_id
+        while around and around not in enclosing:
+            enclosing.add(around)
+            around = parent_of.get(around)
+    return [span for span in chosen if span.span_id not in enclosing]
+
+
+def _find_tools(spans: Sequence[SpanFacts]) -> list[SpanFacts]:
+    """Return the tool calls; of nested spans of one tool, the outermost is the call."""
+    tools = [span for span in spans if span.kind == "tool"]
+    if len(tools) < 2:
+        return tools
+    by_id = {span.span_id: span for span in spans}
+    return [span for span in tools if not _is_repeated(span, by_id)]
+
+
+def _is_repeated(span: SpanFacts, by_id: dict[str, SpanFacts]) -> bool:
+    seen = {span.span_id}
+    around = by_id.get(span.parent_id or "")
+    while around is not None and around.kind == "step" and around.span_id not in seen:
+        seen.add(around.span_id)
+        around = by_id.get(around.parent_id or "")
+    return around is not None and around.kind == "tool" and around.tool == span.tool
+
+
+def _add_costs(root: SpanFacts, calls: Sequence[SpanFacts]) -> tuple[float | None, str]:
+    """Return the cost of a request and its origin. The sum is unknown if the cost of one call is."""
+    paid = [call for call in calls if call.input_tokens or call.output_tokens or call.cost_usd]
+    costs = [call.cost_usd for call in paid if call.cost_usd is not None]
+    if paid and len(costs) == len(paid):
+        is_source = all(call.cost_from == "source" for call in paid)
+        return sum(costs), "source" if is_source else "computed"
+    if root.cost_usd is not None and root.cost_from == "source":
+        return root.cost_usd, "source"
+    return None, "none"
+
+
+def _measure_ms(trace: Trace) -> float | None:
+    root = trace.root
+    if not trace.is_complete or root.end_ns is None:
+        return None
+    return (root.end_ns - root.start_ns) / 1e6
+
+
+def _find_first_token(root: SpanFacts, spans: Sequence[SpanFacts]) -> float | None:
+    """Return the time from the start of the request to the first token of its last model call."""
+    for span in reversed(spans):
+        if span.kind == "model" and span.ttft_ms is not None:
+            return (span.start_ns - root.start_ns) / 1e6 + span.ttft_ms
+    return None
+
+
+def _sum(spans: Sequence[SpanFacts], field: str) -> int | None:
+    values = [getattr(span, field) for span in spans]
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _first(spans: Iterable[SpanFacts], field: str) -> Any:
+    return next((value for span in spans if (value := getattr(span, field)) is not None), None)
+
+
+def _last(spans: Sequence[SpanFacts], field: str) -> Any:
+    return _first(reversed(spans), field)
+
+
+def _any_flag(spans: Sequence[SpanFacts], field: str) -> bool | None:
+    flags = [flag for span in spans if (flag := getattr(span, field)) is not None]
+    return any(flags) if flags else None
