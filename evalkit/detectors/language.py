@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.core.unicode_form import compose
+
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
@@ -15,6 +17,9 @@ MIN_LETTERS = 12
 
 MIN_CONFIDENCE = 0.8
 """The probability from which a language is believed."""
+
+MAX_CHARS = 2_000
+"""Characters of a sentence that decide about its language."""
 
 MAX_DOUBT = 0.02
 """The probability of a language below which a sentence is taken to be in another."""
@@ -76,7 +81,8 @@ def _rank_languages(plain: str, among: Collection[str]) -> list[DetectedLanguage
     """Return the languages of a text, the most probable first; empty if the text is too short."""
     if count_letters(plain) < MIN_LETTERS:
         return []
-    ranked = _load_model().rank(plain)
+    # The model composes texts as well, which is fast only if they are composed.
+    ranked = _load_model().rank(compose(plain[:MAX_CHARS]))
     chosen = [(code, share) for code, share in ranked if not among or code in among]
     # All of those chosen may be so improbable that their shares are zero.
     total = sum(share for _, share in chosen) or 1.0
@@ -106,14 +112,14 @@ def count_letters(text: str) -> int:
 
 def _split_parts(text: str) -> Iterator[str]:
     """Yield sentences; those with too few letters are joined with the next."""
-    part = ""
+    start = letters = 0
     for match in _SENTENCE.finditer(text):
-        part += match[0]
-        if count_letters(part) >= 3 * MIN_LETTERS:
-            yield part
-            part = ""
-    if part.strip():
-        yield part
+        letters += count_letters(match[0])
+        if letters >= 3 * MIN_LETTERS:
+            yield text[start : match.end()]
+            start, letters = match.end(), 0
+    if letters:
+        yield text[start:]
 
 
 @cache
