@@ -18,6 +18,9 @@ MIN_LETTERS = 12
 MIN_CONFIDENCE = 0.8
 """The probability from which a language is believed."""
 
+NO_LANGUAGE = "zxx"
+"""The code for what is in no language, such as noise (ISO 639-2)."""
+
 MAX_CHARS = 2_000
 """Characters of a sentence that decide about its language."""
 
@@ -25,7 +28,7 @@ MAX_DOUBT = 0.02
 """The probability of a language below which a sentence is taken to be in another."""
 
 # Code, addresses, mentions, and placeholders are in no language.
-_NO_LANGUAGE = re.compile(
+_UNSPOKEN = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]{1,300}`|\b[a-z][a-z0-9+.-]{1,20}://\S+|<[^<>\n]{1,200}>|\S{1,80}@\S+|(?a:\b\w*\d\w*\b)",
     re.DOTALL | re.IGNORECASE,
 )
@@ -71,7 +74,7 @@ def measure_share_of_language(
         total += letters
         ranked = _rank_languages(part, among)
         expected = sum(each.confidence for each in ranked if is_same_language(each.code, code))
-        if ranked and expected < MAX_DOUBT:
+        if ranked and expected < MAX_DOUBT and ranked[0].code != NO_LANGUAGE:
             others[ranked[0].code] = others.get(ranked[0].code, 0) + letters
     most = max(others, key=others.__getitem__, default="")
     return (1 - sum(others.values()) / total if total else 1.0), most
@@ -102,7 +105,7 @@ def known_languages() -> frozenset[str]:
 
 def strip_unspoken(text: str) -> str:
     """Return a text without code, addresses, and words with digits."""
-    return _NO_LANGUAGE.sub(" ", text)
+    return _UNSPOKEN.sub(" ", text)
 
 
 def count_letters(text: str) -> int:
