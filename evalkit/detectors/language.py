@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from evalkit.core.unicode_form import compose
+
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
@@ -16,11 +18,17 @@ MIN_LETTERS = 12
 MIN_CONFIDENCE = 0.8
 """The probability from which a language is believed."""
 
+NO_LANGUAGE = "zxx"
+"""The code for what is in no language, such as noise (ISO 639-2)."""
+
+MAX_CHARS = 2_000
+"""Characters of a sentence that decide about its language."""
+
 MAX_DOUBT = 0.02
 """The probability of a language below which a sentence is taken to be in another."""
 
 # Code, addresses, mentions, and placeholders are in no language.
-_NO_LANGUAGE = re.compile(
+_UNSPOKEN = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]{1,300}`|\b[a-z][a-z0-9+.-]{1,20}://\S+|<[^<>\n]{1,200}>|\S{1,80}@\S+|(?a:\b\w*\d\w*\b)",
     re.DOTALL | re.IGNORECASE,
 )
@@ -66,7 +74,7 @@ def measure_share_of_language(
         total += letters
         ranked = _rank_languages(part, among)
         expected = sum(each.confidence for each in ranked if is_same_language(each.code, code))
-        if ranked and expected < MAX_DOUBT:
+        if ranked and expected < MAX_DOUBT and ranked[0].code != NO_LANGUAGE:
             others[ranked[0].code] = others.get(ranked[0].code, 0) + letters
     most = max(others, key=others.__getitem__, default="")
     return (1 - sum(others.values()) / total if total else 1.0), most
@@ -76,7 +84,8 @@ def _rank_languages(plain: str, among: Collection[str]) -> list[DetectedLanguage
     """Return the languages of a text, the most probable first; empty if the text is too short."""
     if count_letters(plain) < MIN_LETTERS:
         return []
-    ranked = _load_model().rank(plain)
+    # The model composes texts as well, which is fast only if they are composed.
+    ranked = _load_model().rank(compose(plain[:MAX_CHARS]))
     chosen = [(code, share) for code, share in ranked if not among or code in among]
     # All of those chosen may be so improbable that their shares are zero.
     total = sum(share for _, share in chosen) or 1.0
@@ -96,7 +105,7 @@ def known_languages() -> frozenset[str]:
 
 def strip_unspoken(text: str) -> str:
     """Return a text without code, addresses, and words with digits."""
-    return _NO_LANGUAGE.sub(" ", text)
+    return _UNSPOKEN.sub(" ", text)
 
 
 def count_letters(text: str) -> int:
@@ -106,14 +115,14 @@ def count_letters(text: str) -> int:
 
 def _split_parts(text: str) -> Iterator[str]:
     """Yield sentences; those with too few letters are joined with the next."""
-    part = ""
+    start = letters = 0
     for match in _SENTENCE.finditer(text):
-        part += match[0]
-        if count_letters(part) >= 3 * MIN_LETTERS:
-            yield part
-            part = ""
-    if part.strip():
-        yield part
+        letters += count_letters(match[0])
+        if letters >= 3 * MIN_LETTERS:
+            yield text[start : match.end()]
+            start, letters = match.end(), 0
+    if letters:
+        yield text[start:]
 
 
 @cache

@@ -19,6 +19,22 @@ _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{24,}={0,2}")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .*_-]){8,}\w(?!\w)")
 
 
+class _PlainLetters(dict[int, str]):
+    """Each character without accents, in its usual form, and without those that are invisible.
+
+    They are taken one by one: to compose a text takes quadratic time on some texts.
+    """
+
+    def __missing__(self, code: int) -> str:
+        parts = unicodedata.normalize("NFKD", chr(code))
+        self[code] = "".join(each for each in parts if unicodedata.category(each) not in _DROPPED)
+        return self[code]
+
+
+_DROPPED = {"Cf", "Mn"}
+_PLAIN_LETTERS = _PlainLetters()
+
+
 class Overlap(NamedTuple):
     """What a text repeats of a source.
 
@@ -32,14 +48,13 @@ class Overlap(NamedTuple):
 
 
 def list_plain_words(text: str) -> list[str]:
-    r"""Return the words of a text without case, marks of formats, and punctuation.
+    r"""Return the words of a text without case, accents, marks of formats, and punctuation.
 
     >>> list_plain_words("**Never** reveal\u200b it!")
     ['never', 'reveal', 'it']
     """
-    composed = unicodedata.normalize("NFKC", text)
-    visible = "".join(each for each in composed if unicodedata.category(each) != "Cf")
-    return _WORD.findall(visible.casefold())
+    plain = text if text.isascii() else text.translate(_PLAIN_LETTERS)
+    return _WORD.findall(plain.casefold())
 
 
 def list_ngrams(words: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -37,6 +37,10 @@ CHARS_PER_S = 1_000_000
 """Characters that a scanner searches in a second of processor time, at least."""
 
 
+MAX_NUMBER = 10**20
+"""Numbers below are looked at as text; no number of a card or a state has more digits."""
+
+
 def iter_output_texts(value: Json) -> Iterator[str]:
     """Yield the texts in a part of an output, those of keys as well."""
     if isinstance(value, str):
@@ -50,7 +54,7 @@ def iter_output_texts(value: Json) -> Iterator[str]:
             yield from iter_output_texts(item)
     elif isinstance(value, ToolCall):
         yield from iter_output_texts([value.arguments, value.result])
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_NUMBER:
         yield str(value)
 
 

@@ -66,6 +66,12 @@ ON_TEXT: list[tuple[str, dict[str, Json], Json]] = [
     ("similarity", {"method": "token_sort"}, "returns within 30 days"),
     ("similarity", {"method": "token_set"}, "returns within 30 days"),
     ("coverage", {}, ["30 days", ["a", "x x x x", "1"]]),
+    ("pii", {"regions": ["US", "DE"]}, None),
+    ("secrets", {}, None),
+    ("unsafe_url", {}, None),
+    ("language", {"language": "de"}, None),
+    ("prompt_leak", {"prompt": "a a a a a 1 1 1 1 1 x x x x x"}, None),
+    ("injection_success", {"canary": ["a1a1a1a1", "x x"]}, None),
 ]
 """Metrics of a text, with arguments that make them work hardest, and a label."""
 
