@@ -441,6 +441,10 @@ def test_checking_a_set_loads_no_numbers(tmp_path: Path) -> None:
     assert not loaded & {"numpy", "aiohttp", "openai", "pandas", "rapidfuzz", "rich", "scipy"}
 
 
+def test_planning_a_run_that_weighs_nothing_loads_no_numbers(tmp_path: Path) -> None:
+    assert "numpy" not in loaded_by("run", str(write_set(tmp_path)), "--dry-run")
+
+
 def test_looking_at_stored_runs_weighs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
