@@ -153,7 +153,7 @@ def modules() -> dict[str, Path]:
             ".__init__"
         ): path
         for path in sorted(PACKAGE.rglob("*.py"))
-        if "templates" not in path.parts
+        if "templates" not in path.parts or "action" in path.parts
     }
 
 
