@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from evalkit.core.run import Run
+from evalkit.runner.looks import count_planned_looks
 from evalkit.runner.records import Plan
 from evalkit.runner.unjudged_labels import find_unjudged_labels
 
@@ -40,7 +41,6 @@ def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]
     # These load numpy, which a gate without such rules does not need.
     from evalkit.compare.scores import build_score_table  # noqa: PLC0415
     from evalkit.gate.preflight import PlannedRun, find_undecidable  # noqa: PLC0415
-    from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415
 
     looks = count_planned_looks(plan, baseline)
     planned = PlannedRun(
