@@ -110,6 +110,10 @@ def _check_set(evalset: Path, of_judges: Sequence[Problem], context: Context) ->
         return PlaceCheck(name="set", status="fail", found=f"{problems[0]}{others}", advice=advice)
     if sets:
         found = f"{evalset}: {format_count(sets[0].cases, 'case')}, the agent can be loaded"
+        if sets[0].warnings:
+            return PlaceCheck(
+                name="set", status="warn", found=f"{found}. {' '.join(sets[0].warnings)}"
+            )
         return PlaceCheck(name="set", status="ok", found=found)
     if of_judges:
         return PlaceCheck(name="set", status="ok", found=f"{evalset}, except for its judge")

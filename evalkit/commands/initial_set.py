@@ -21,7 +21,7 @@ _AGENT_FILE = f"evalsets/{SAMPLE_AGENT}"
 _RUBRIC_FILE = "rubrics/agrees.yaml"
 _WEAK_GATE = (
     "This gate only checks that the agent answers: a wrong answer passes. Before you rely on it, write "
-    "`expected` in each case of the set, and turn on the metric that compares it."
+    "`expected` in each case of the set, and use the metric that compares it: the next line of `metrics`."
 )
 _MAX_REPEATED = 5
 
@@ -138,7 +138,8 @@ def _choose_metrics(table: QuestionTable) -> dict[str, str]:
     if "expected" not in table.columns:
         return {
             "metric": r"- {regex: '\S', name: answers}",
-            "rubric": f"# {rubric}",
+            "rubric": "# Once the cases have `expected`, use this metric in place of the one above:\n"
+            "  # - {contains: {all: true}, name: answers}",
             "primary": "answers",
         }
     says = (

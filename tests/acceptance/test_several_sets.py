@@ -631,7 +631,9 @@ def test_validate_takes_folders_of_sets_and_rubrics(sets: Project) -> None:
 
 
 def test_the_action_orders_exit_codes_as_evalkit_does() -> None:
-    [line] = re.findall(r"^WORST_FIRST = (.*)$", (ACTION / "run.py").read_text(), re.MULTILINE)
+    [line] = re.findall(
+        r"^WORST_FIRST = (.*)$", (ACTION / "evalkit_action/verdict.py").read_text(), re.MULTILINE
+    )
     assert line == str(WORST_FIRST)
     assert choose_worst_code([0, 5, 3]) == 3
     assert choose_worst_code([1, 4, 0]) == 1
