@@ -52,11 +52,11 @@ def _explain_drafts(run: Run) -> str:
     if not drafts:
         return ""
     more = ", ..." if len(drafts) > MAX_NAMED_CASES else ""
-    verb = "is a draft" if len(drafts) == 1 else "are drafts"
+    verb = "has" if len(drafts) == 1 else "have"
     return (
-        f"Not decided: the label of {len(drafts):,} of {format_count(len(run.header.cases), 'case')} {verb} "
-        f"that nobody has confirmed ({', '.join(drafts[:MAX_NAMED_CASES])}{more}). Read each. If it is "
-        "right, rename `draft` to `expected`; otherwise correct it first, or delete it."
+        f"Not decided: {len(drafts):,} of {format_count(len(run.header.cases), 'case')} {verb} a draft that "
+        f"nobody has confirmed ({', '.join(drafts[:MAX_NAMED_CASES])}{more}). Read each. If it is right, "
+        "rename `draft` to `expected`; otherwise correct it first, or delete it."
     )
 
 

@@ -881,5 +881,5 @@ def test_a_run_with_a_label_that_nobody_confirmed_is_never_green() -> None:
     assert judged(rules, run).exit_code == 0
     found = judged(rules, drafted)
     assert (found.outcome, found.exit_code) == ("undecided", 3)
-    assert f"the label of 1 of {len(run.header.cases)} cases is a draft" in found.reason
+    assert f"1 of {len(run.header.cases)} cases has a draft" in found.reason
     assert first.id in found.reason
