@@ -21,6 +21,7 @@ from evalkit.core.errors import InvalidInput
 from evalkit.core.files import path_exists, write_atomically
 from evalkit.core.source_files import display_path
 from evalkit.evalset.project import Project
+from evalkit.evalset.set_files import SET_SUFFIXES
 from evalkit.traffic.known_cases import KnownCases
 from evalkit.traffic.redaction import TrafficRedactor
 from evalkit.traffic.redaction_key import load_redaction_key
@@ -71,12 +72,10 @@ def sample_traffic(request: SampleRequest, context: Context) -> SampleResult:
     """
     target = None if request.to is None else context.cwd / request.to
     project = Project.open(context, target)
-    folder = traffic_folder(project.root, request.traffic)
-    if target is not None and path_exists(target):
-        raise InvalidInput.single(
-            f"{display_path(target)} exists, and may have labels that somebody confirmed. Choose another "
-            "name, or delete it."
-        )
+    # The new set may be in a project of its own below the one with the traffic.
+    folder = traffic_folder(Project.open(context).root, request.traffic)
+    if target is not None:
+        _refuse_target(target)
     sets = find_known_sets(request.like, target, project)
     cases = [case for path in sets for case in project.load(path)[0].cases]
     reasons = _choose_reasons(request.by, has_cases=bool(cases))
@@ -103,6 +102,21 @@ def sample_traffic(request: SampleRequest, context: Context) -> SampleResult:
             result = replace(result, files=tuple(_show_paths(files, context.cwd)))
     store_sample(folder, sample, result.purpose, verdicts)
     return result
+
+
+def _refuse_target(target: Path) -> None:
+    """Refuse to write what no set is, or over labels.
+
+    Raises:
+        InvalidInput: the file exists, or has another extension.
+    """
+    if target.suffix.lower() not in SET_SUFFIXES:
+        raise InvalidInput.single(f"--to {display_path(target)}: a set is a file .yaml.")
+    if path_exists(target):
+        raise InvalidInput.single(
+            f"{display_path(target)} exists, and may have labels that somebody confirmed. Choose another "
+            "name, or delete it."
+        )
 
 
 def _choose_reasons(by: str | None, *, has_cases: bool) -> tuple[str, ...]:
