@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evalkit.core.format import format_count
+from evalkit.core.literals import Json
 from evalkit.core.safe_text import format_json
 from evalkit.report.screen import Screen, align_columns, join_sections
+from evalkit.stats.sampled_mean import SampledMean
 from evalkit.traffic.sample_estimate import TrafficMean
 
 
@@ -48,6 +50,7 @@ def estimate_json(found: TrafficEstimate) -> str:
                     "judged": each.judged,
                     "unscored": each.unscored,
                     "sessions": each.sessions,
+                    "people": _people_json(each),
                     "strata": [
                         {
                             "name": part.name,
@@ -64,20 +67,23 @@ def estimate_json(found: TrafficEstimate) -> str:
     )
 
 
+def _people_json(found: TrafficMean) -> dict[str, Json] | None:
+    people = found.people
+    if people is None:
+        return None
+    interval = people.estimate.interval
+    return {
+        "mean": people.estimate.value,
+        "low": interval.low,
+        "high": interval.high,
+        "labeled": people.labeled,
+    }
+
+
 def estimate_text(found: TrafficEstimate, screen: Screen) -> str:
     """Return the estimates for people: each mean with its interval, then the strata."""
-    rows = [
-        (
-            each.metric,
-            f"{each.estimate.value:.3f}",
-            f"{each.estimate.interval.low:.3f} to {each.estimate.interval.high:.3f}",
-            f"{each.sample_mean:.3f}",
-            f"{each.judged:,}",
-            f"{each.sessions:,}",
-        )
-        for each in found.means
-    ]
-    titles = ("", "traffic", "90% interval", "sample", "answers", "sessions")
+    rows = [row for each in found.means for row in _list_rows(each)]
+    titles = ("", "by", "traffic", "90% interval", "sample", "answers", "sessions")
     strata = [
         (each.metric, part.name, f"{part.judged:,}", _show(part.mean), f"{part.chance:.4g}")
         for each in found.means
@@ -89,7 +95,7 @@ def estimate_text(found: TrafficEstimate, screen: Screen) -> str:
                 f"{found.scope}, estimated from run {found.run}: {found.judged:,} of "
                 f"{format_count(found.requests, 'sampled request')} judged."
             ),
-            align_columns(rows, screen, titles=titles, shrinkable={0: 8}, right=(1, 3, 4, 5)),
+            align_columns(rows, screen, titles=titles, shrinkable={0: 8}, right=(2, 4, 5, 6)),
             align_columns(
                 strata,
                 screen,
@@ -100,6 +106,19 @@ def estimate_text(found: TrafficEstimate, screen: Screen) -> str:
             screen.fold_all(_list_notes(found), hang="  "),
         ]
     )
+
+
+def _list_rows(found: TrafficMean) -> Iterator[tuple[str, ...]]:
+    """Yield the row of the judge, and that of people if they labeled enough answers."""
+    counts = (f"{found.sample_mean:.3f}", f"{found.judged:,}", f"{found.sessions:,}")
+    yield (found.metric, found.judge, *_show_estimate(found.estimate), *counts)
+    if found.people is not None:
+        estimate = _show_estimate(found.people.estimate)
+        yield (found.metric, "people", *estimate, "", f"{found.people.labeled:,}", "")
+
+
+def _show_estimate(found: SampledMean) -> tuple[str, str]:
+    return f"{found.value:.3f}", f"{found.interval.low:.3f} to {found.interval.high:.3f}"
 
 
 def _show(value: float | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,6 +19,13 @@ ALPHA = 0.05
 """Each bound of an interval is wrong with this probability at most, so that it is a 90% interval."""
 
 
+MIN_LABELED = 5
+"""With fewer labeled answers, an interval says nothing."""
+
+HumanScores: TypeAlias = Mapping[str, Mapping[str, float]]
+"""The scores that people gave, by metric and then by case."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StratumScores:
     """The judged answers of a stratum: their number, their mean, and the share of sessions drawn."""
@@ -25,6 +34,14 @@ class StratumScores:
     judged: int
     mean: float | None
     chance: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeopleMean:
+    """The mean that people would give to traffic, estimated from `labeled` answers alone."""
+
+    labeled: int
+    estimate: SampledMean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,13 +60,17 @@ class TrafficMean:
     estimate: SampledMean
     sample_mean: float
     strata: tuple[StratumScores, ...]
+    people: PeopleMean | None = None
 
 
-def estimate_means(run: Run, stored: Sequence[StoredRequest]) -> tuple[TrafficMean, ...]:
+def estimate_means(
+    run: Run, stored: Sequence[StoredRequest], human: HumanScores = MappingProxyType({})
+) -> tuple[TrafficMean, ...]:
     """Return the estimated mean of each metric without a unit that has scores, in the order of the run.
 
     `stored` are all requests of the sample, also those without an answer: a session without any is part of
-    the sample. A request counts for as many as its source had, if that kept only some.
+    the sample. A request counts for as many as its source had, if that kept only some. `human` are the scores
+    of the answers that people labeled after they were drawn at random from those of the run.
     """
     requests = {str(case.provenance.get("request")): case.id for case in run.header.cases}
     found = []
@@ -76,9 +97,26 @@ def estimate_means(run: Run, stored: Sequence[StoredRequest]) -> tuple[TrafficMe
                 estimate=estimate_sampled_mean(_sum_units(stored, values), ALPHA),
                 sample_mean=mean(list(values.values())),
                 strata=_summarize_strata(stored, values),
+                people=_estimate_people(stored, values, requests, human.get(info.name, {})),
             )
         )
     return tuple(found)
+
+
+def _estimate_people(
+    stored: Sequence[StoredRequest],
+    judged: Mapping[str, float],
+    requests: Mapping[str, str],
+    human: Mapping[str, float],
+) -> PeopleMean | None:
+    """Return the mean from labels alone: a random part of the judged answers, and so of traffic."""
+    values = {request: human[requests[request]] for request in judged if requests[request] in human}
+    if len(values) < MIN_LABELED:
+        return None
+    share = len(values) / len(judged)
+    part = [each._replace(pi=each.pi * share) for each in stored]
+    estimate = estimate_sampled_mean(_sum_units(part, values), ALPHA)
+    return PeopleMean(labeled=len(values), estimate=estimate)
 
 
 def _collect_scores(run: Run, metric: str) -> Mapping[str, list[float]]:

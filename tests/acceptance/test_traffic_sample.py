@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def redaction_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(number: int, question: str, answer: str, **more: Any) -> list[dict[str, Any]]:
     """A request: three make a session, two sessions a user; a tool returned what the answer says."""
     trace, start = f"{number + 1:032x}", number * 20_000
-    output = {} if more.get("error") else {"output__value": answer}
+    output: dict[str, Any] = {} if more.get("error") else {"output__value": answer}
     return [
         span(
             trace, 1, name="invoke_agent shop", start_ms=start, ms=more.pop("ms", 900),
@@ -203,7 +204,27 @@ def test_a_judge_and_people_get_the_answers_and_the_mean_is_that_of_traffic(prod
         "review", "latest", "--metric", "toxicity", "--rater", "ann", "--csv-out", "w.csv"
     )
     assert sheet.code == 0, sheet.err
-    assert (prod.folder / "w.csv").read_text().count("toxicity,") >= 30
+    with (prod.folder / "w.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) >= 30
+    with (prod.folder / "w.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows([{**row, "level": "none"} for row in rows])
+    read = prod.evalkit(
+        "review", "latest", "--metric", "toxicity", "--rater", "ann", "--csv-in", "w.csv"
+    )
+    assert read.code == 0, read.err
+    people = {
+        each["metric"]: each["people"]
+        for each in prod.evalkit("traffic", "estimate", "latest", "--json").json["metrics"]
+    }
+    assert people["groundedness"] is None
+    assert people["toxicity"]["mean"] == 0
+    # Fewer answers have a label than a verdict, so that less is known.
+    [toxicity] = [each for each in found["metrics"] if each["metric"] == "toxicity"]
+    assert 5 <= people["toxicity"]["labeled"] < toxicity["judged"]
+    assert people["toxicity"]["high"] > toxicity["high"]
     # A selection of the answers is no random sample.
     part = prod.evalkit("run", str(judged), "--case", prod.rows()[0]["case_id"])
     assert part.code == 0, part.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from evalkit.evalset.loader import load_evalset
 from evalkit.traffic.known_cases import KnownCases
 from evalkit.traffic.message_text import list_messages
 from evalkit.traffic.sample_cases import SampledCase
+from evalkit.traffic.sample_estimate import estimate_means
+from evalkit.traffic.sample_table import StoredRequest
 from evalkit.traffic.sampled_sets import format_cases
 from evalkit.traffic.sampling import allot_units
+from tests.support.run_samples import make_run
 
 STRATA = st.dictionaries(
     st.sampled_from(["failed", "slow", "novel", "random"]),
@@ -79,6 +83,20 @@ def test_messages_of_any_library_are_turns() -> None:
     assert list_messages("a question") == []
 
 
+def test_a_request_counts_for_those_that_its_source_did_not_keep() -> None:
+    run = make_run({"good": {"a": [1.0], "b": [0.0], "c": [0.0]}})
+    cases = tuple(replace(case, provenance={"request": case.id}) for case in run.header.cases)
+    run = replace(run, header=replace(run.header, cases=cases))
+    kept = {"a": 0.1, "b": None, "c": 1.0}
+    stored = [
+        StoredRequest(name, name, "random", 0.5, "judge", "case", kept[name], "")
+        for name in ("a", "b", "c")
+    ]
+    [found] = estimate_means(run, stored)
+    assert found.sample_mean == pytest.approx(1 / 3)
+    assert found.estimate.value == pytest.approx(10 / 12)
+
+
 @pytest.fixture(scope="module")
 def set_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("sets")
@@ -99,9 +117,10 @@ def test_a_set_says_what_was_asked_and_answered_whatever_it_contains(
         Turn(role="assistant", content=said),
         Turn(role="user", content=asked),
     )
+    inputs: tuple[str | tuple[Turn, ...], ...] = (asked, talk)
     cases = [
         SampledCase(id=f"case-{number}", input=each, answer=answer, tags=("traffic",), cluster="<user:1>", provenance=provenance)
-        for number, each in enumerate((asked, talk))
+        for number, each in enumerate(inputs)
     ]  # fmt: skip
     text = format_cases(
         cases, name="new", agent={"python": "a:b"}, judge="lexical", rubrics=["r.yaml"]
@@ -110,6 +129,6 @@ def test_a_set_says_what_was_asked_and_answered_whatever_it_contains(
     path.write_bytes(text.encode())
     evalset, problems = load_evalset(path, root=set_folder)
     assert problems == []
-    assert [case.input for case in evalset.cases] == [asked, talk]
+    assert [case.input for case in evalset.cases] == list(inputs)
     assert [case.draft for case in evalset.cases] == [answer, answer]
     assert evalset.cases[0].provenance == provenance

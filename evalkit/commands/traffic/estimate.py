@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evalkit.commands.human_mean import collect_labeled_scores
+from evalkit.commands.labeled_answers import open_run_rubrics
+from evalkit.compare.scores import mean
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, Undecidable
+from evalkit.core.files import path_exists
+from evalkit.core.labels import labels_path
+from evalkit.core.location import Problem
 from evalkit.core.run import Run
+from evalkit.evalset.labels import load_labels
 from evalkit.evalset.project import Project
 from evalkit.gate.judge_trust import explain_controls
 from evalkit.store.refs import resolve_run
 from evalkit.traffic.estimate_text import TrafficEstimate
 from evalkit.traffic.sample_cases import CASE
-from evalkit.traffic.sample_estimate import estimate_means
+from evalkit.traffic.sample_estimate import HumanScores, estimate_means
 from evalkit.traffic.sample_table import StoredRequest, load_sample
 from evalkit.traffic.sampling import RANDOM
 from evalkit.traffic.table import traffic_folder
@@ -36,7 +43,7 @@ def estimate_traffic(ref: str, context: Context) -> TrafficEstimate:
     _refuse_partial(run, stored)
     if problem := explain_controls(run):
         raise Undecidable(problem)
-    means = estimate_means(run, stored)
+    means = estimate_means(run, stored, _collect_human_scores(run, project))
     if not means:
         raise Undecidable(f"run {run.header.id} has no score between 0 and 1 to estimate with.")
     strata = sorted({each.stratum for each in stored})
@@ -55,6 +62,31 @@ def estimate_traffic(ref: str, context: Context) -> TrafficEstimate:
         judged=len(run.header.cases),
         means=means,
     )
+
+
+def _collect_human_scores(run: Run, project: Project) -> HumanScores:
+    """Return the mean label of each answer that a review of this run drew at random.
+
+    Raises:
+        InvalidInput: the labels file, or the set, is not valid.
+    """
+    evalset = project.root / run.header.evalset_path
+    path = labels_path(evalset, run.header.evalset)
+    if not path_exists(path):
+        return {}
+    problems: list[Problem] = []
+    scorers = open_run_rubrics(run, evalset, project, problems)
+    rubrics = {each.rubric.name: each.rubric for row in scorers.values() for each in row.values()}
+    labels, found = load_labels(path, list(rubrics.values()))
+    if problems := [*problems, *found]:
+        raise InvalidInput(problems)
+    return {
+        metric: {
+            case: mean(values)
+            for case, values in collect_labeled_scores(run, metric, row, labels).human.items()
+        }
+        for metric, row in scorers.items()
+    }
 
 
 def _find_sample(run: Run) -> tuple[str, str]:
