@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from evalkit.cli.console import create_context, detect_screen, emit
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
 from evalkit.cli.options import RunArgument
+from evalkit.cli.output import print_result
 
 
 def traffic_estimate(
     ref: RunArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    result: ResultOptions,
 ) -> None:
     """Estimate the scores of all traffic from a judged sample."""
     from evalkit.commands.traffic.estimate import estimate_traffic
     from evalkit.traffic.estimate_text import estimate_json, estimate_text
 
-    found = estimate_traffic(ref, create_context())
-    emit(estimate_json(found) if as_json else estimate_text(found, detect_screen()))
+    print_result(estimate_traffic(ref, create_context()), result, estimate_json, estimate_text)

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
-from evalkit.cli.output import refuse_conflicting_options
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
+from evalkit.cli.output import print_result, refuse_conflicting_options
 
 
 def traffic_sample(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the traffic.")],
+    result: ResultOptions,
     size: Annotated[
         int,
         typer.Option(
@@ -50,7 +52,6 @@ def traffic_sample(
             "the folder of --to, else in evalsets/).",
         ),
     ] = [],  # noqa: B006
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Draw a random sample of requests."""
     from evalkit.commands.traffic.sample import SampleRequest, sample_traffic
@@ -68,5 +69,4 @@ def traffic_sample(
         judge=tuple(judge),
         like=tuple(like),
     )
-    found = sample_traffic(request, create_context())
-    emit(sample_json(found) if as_json else sample_text(found, detect_screen()))
+    print_result(sample_traffic(request, create_context()), result, sample_json, sample_text)

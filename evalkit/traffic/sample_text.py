@@ -160,7 +160,7 @@ def _list_requests(result: SampleResult, screen: Screen) -> list[str]:
         shrinkable={0: 12, 3: 12},
     )
     more = len(result.sample.requests) - len(shown)
-    return [*lines, f"  and {more:,} more; --json lists all"] if more else lines
+    return [*lines, f"  and {more:,} more; --format json lists all"] if more else lines
 
 
 def _list_steps(result: SampleResult) -> Iterator[str]:

@@ -98,9 +98,11 @@ def read_samples(project: Project, what: str = "*") -> list[tuple[Any, ...]]:
 
 
 def test_a_sample_repeats_keeps_sessions_whole_and_stores_its_probabilities(prod: Project) -> None:
-    first = prod.evalkit("traffic", "sample", "prod", "--n", "30", "--json").json
-    assert first == prod.evalkit("traffic", "sample", "prod", "--n", "30", "--json").json
-    other = prod.evalkit("traffic", "sample", "prod", "--n", "30", "--seed", "1", "--json").json
+    first = prod.evalkit("traffic", "sample", "prod", "--n", "30", "--format", "json").json
+    assert first == prod.evalkit("traffic", "sample", "prod", "--n", "30", "--format", "json").json
+    other = prod.evalkit(
+        "traffic", "sample", "prod", "--n", "30", "--seed", "1", "--format", "json"
+    ).json
     assert [each["request"] for each in other["requests"]] != [
         each["request"] for each in first["requests"]
     ]
@@ -115,7 +117,7 @@ def test_a_sample_repeats_keeps_sessions_whole_and_stores_its_probabilities(prod
     assert set(sessions.values()) == {3}
     assert len(sessions) == sum(each["drawn_sessions"] for each in strata.values())
 
-    larger = prod.evalkit("traffic", "sample", "prod", "--n", "60", "--json").json
+    larger = prod.evalkit("traffic", "sample", "prod", "--n", "60", "--format", "json").json
     assert {each["request"] for each in first["requests"]} < {
         each["request"] for each in larger["requests"]
     }
@@ -132,7 +134,9 @@ def test_a_sample_repeats_keeps_sessions_whole_and_stores_its_probabilities(prod
 
 
 def test_new_cases_have_drafts_that_no_run_believes(prod: Project) -> None:
-    done = prod.evalkit("traffic", "sample", "prod", "--n", "90", "--to", "sets/new.yaml", "--json")
+    done = prod.evalkit(
+        "traffic", "sample", "prod", "--n", "90", "--to", "sets/new.yaml", "--format", "json"
+    )
     assert done.code == 0, done.err
     near = [each for each in done.json["requests"] if "of tents-here (0.9" in each["verdict"]]
     assert near
@@ -179,7 +183,7 @@ def test_a_judge_and_people_get_the_answers_and_the_mean_is_that_of_traffic(prod
     assert run.code == 0, run.err + run.out
     assert "controls passed" in run.out
 
-    found = prod.evalkit("traffic", "estimate", "latest", "--json").json
+    found = prod.evalkit("traffic", "estimate", "latest", "--format", "json").json
     assert [each["metric"] for each in found["metrics"]] == [
         "groundedness",
         "toxicity",
@@ -217,7 +221,9 @@ def test_a_judge_and_people_get_the_answers_and_the_mean_is_that_of_traffic(prod
     assert read.code == 0, read.err
     people = {
         each["metric"]: each["people"]
-        for each in prod.evalkit("traffic", "estimate", "latest", "--json").json["metrics"]
+        for each in prod.evalkit("traffic", "estimate", "latest", "--format", "json").json[
+            "metrics"
+        ]
     }
     assert people["groundedness"] is None
     assert people["toxicity"]["mean"] == 0
