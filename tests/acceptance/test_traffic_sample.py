@@ -162,6 +162,9 @@ def test_new_cases_have_drafts_that_no_run_believes(prod: Project) -> None:
     run = prod.evalkit("run", "sets/new.yaml")
     assert run.code == 3, run.out
     assert "a draft that nobody has confirmed" in " ".join(run.out.split())
+    [drafted, *_] = [case for case in cases if "draft" in case]
+    shown = prod.evalkit("show", "latest", drafted["id"])
+    assert "Draft, unconfirmed\n  │ We sell it at" in shown.out, shown.out
     confirmed = text.replace("    draft: ", "    expected: ").replace(
         "metrics:\n", "metrics:\n  - contains: {any: [sell]}\n"
     )
