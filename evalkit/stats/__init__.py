@@ -13,6 +13,7 @@ __all__ = [
     "power",
     "ppi",
     "sample_size",
+    "sampled_mean",
     "score_exchange_test",
     "sign_flip_test",
     "sign_test",
