@@ -156,5 +156,6 @@ def find_only_run(entries: tuple[BatchEntry, ...], ref: str) -> str:
         )
     [entry] = entries
     if not entry.has_run or not entry.run_id:
-        raise InvalidInput.single(f"{ref!r}: {entry.label} has no run: {entry.problem}")
+        stored = f" What it stored: evalkit show {entry.run_id}" if entry.run_id else ""
+        raise InvalidInput.single(f"{ref!r}: {entry.label} has no result: {entry.problem}{stored}")
     return entry.run_id
