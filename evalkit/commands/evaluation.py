@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
+from evalkit.ci.accept_hint import find_accept_hint
 from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.first_result import note_first_result
@@ -263,7 +264,7 @@ def _build_report(
         run=run,
         gate_result=result,
         baseline=baseline,
-        hints=_suggest_commands(run, result, baseline, hints),
+        hints=_suggest_commands(run, result, baseline, project, hints),
         calls=compute_call_stats(traced),
         spans=spans,
         base_spans=base_spans,
@@ -275,7 +276,7 @@ def _build_report(
 
 
 def _suggest_commands(
-    run: Run, result: GateResult, baseline: Run | None, hints: CommandHints
+    run: Run, result: GateResult, baseline: Run | None, project: Project, hints: CommandHints
 ) -> tuple[Hint, ...]:
     """Return the commands that a reader is likely to run next."""
     found = []
@@ -288,7 +289,9 @@ def _suggest_commands(
     if result.comparison is not None:
         found.append(Hint(label="all changes", command=hints.diff(run)))
     if result.gate is not None and result.exit_code == ApprovalNeeded.exit_code:
-        found.append(Hint(label="if the edits are meant", command=hints.accept(run)))
+        in_ci = find_accept_hint(run, project)
+        label = "if the edits are meant" if in_ci is None else "to try it on your machine"
+        found += filter(None, [in_ci, Hint(label=label, command=hints.accept(run))])
     elif (
         run.finished
         and not run.header.selection
