@@ -19,7 +19,13 @@ from evalkit.report.batch import BatchPart
 from evalkit.runner.cache_trust import read_store_key
 from evalkit.runner.records import RunOptions
 from evalkit.store.batches import BatchEntry, BatchRecord, BatchWriter
-from evalkit.store.runs import list_run_ids, new_run_id, runs_folder
+from evalkit.store.runs import (
+    BATCH_FILE,
+    list_run_ids,
+    list_start_times,
+    new_run_id,
+    runs_folder,
+)
 from evalkit.store.seal import Seal
 
 
@@ -123,11 +129,15 @@ class BatchLog:
                     writer.update(number, refused)
 
     def end_alone(self, part: BatchPart, run_id: str) -> None:
-        """Store what became of the only set, unless its run is the newest, which says the same."""
-        [writer] = self._writers.values()
-        is_newest = list_run_ids(self._roots[0])[-1:] == (run_id,)
+        """Store what became of the only set, unless a stored run is newer than any other record.
+
+        Then `latest` is the run that started last, which a run that is continued need not be.
+        """
+        [root] = self._roots
+        others = [each for each in list_start_times(root, BATCH_FILE) if each[1] != self.id]
+        is_newest = max(list_start_times(root), default=(0, "")) > max(others, default=(0, ""))
         if part.state == "decided" and is_newest:
-            writer.remove()
+            self._writers[root].remove()
             return
         self.end(0, part, run_id)
 

@@ -2,7 +2,7 @@
 
 A command has a folder `.evalkit/runs/<id>/` with the file `batch.json` in place of a run. It is written
 before the first set is checked, and after each set. What a killed command did not write is never green.
-A command that ran one set keeps it only if the newest stored run is not that of the set.
+A command that ran one set keeps it only if that was refused, or if an older command's record is newest.
 """
 
 from __future__ import annotations

@@ -417,7 +417,9 @@ def test_the_road_to_accept_an_edit_is_that_of_the_ci_system(change: Project) ->
     commit(change)
     words = ("run", "echo.yaml", "--base", "main")
     here = change.evalkit(*words, env={"CI": "", "GITHUB_ACTIONS": ""}).out
-    assert re.search(r"^  if the edits are meant:\n +evalkit run .* --accept-gate-", here, re.MULTILINE)
+    assert re.search(
+        r"^  if the edits are meant:\n +evalkit run .* --accept-gate-", here, re.MULTILINE
+    )
     assert "--accepted-by" not in here
     gitlab = {"GITLAB_CI": "true", "GITHUB_ACTIONS": ""}
     done = change.evalkit("gate", "latest", "--base", "main", env=gitlab)
