@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -157,7 +158,8 @@ def record_only_set(
         InvalidInput, StoreError: as `BatchLog`.
     """
     root = _open_project(path, context).root
-    if not path.is_file() and not path_exists(runs_folder(root)):
+    # Unlike the methods of Path, these take a name that is too long for one that does not exist.
+    if not os.path.isfile(path) and not path_exists(runs_folder(root)):  # noqa: PTH113
         yield lambda _: None  # no older run could be taken for this one's
         return
     log = BatchLog([path], context)
@@ -189,4 +191,4 @@ def record_missing_sets(
 
 def _open_project(path: Path, context: Context) -> Project:
     """Return the project of a set; that of the current folder for a set in a folder that does not exist."""
-    return Project.open(context, path if path.parent.is_dir() else None)
+    return Project.open(context, path if os.path.isdir(path.parent) else None)  # noqa: PTH112
