@@ -122,6 +122,8 @@ def test_a_folder_runs_every_set_in_it_with_one_result_in_every_format(sets: Pro
     assert summary.startswith("## FAIL: 2 passed, 1 failed\n")
     assert summary.index("### FAIL: `two`") < summary.index("### PASS: `one`")
     index = (sets.folder / "all.html").read_text()
+    # Its own report and page say why it failed.
+    assert (done.out.count("1 of 2 cases failed"), "cases failed" in index) == (1, False)
     pages = re.findall(r'href="([^"#]+)"', index)
     assert pages == ["all-1-one.html", "all-2-two.html", "all-3-three.html"]
     assert all((sets.folder / page).stat().st_size for page in pages)
