@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import Project
+from tests.support.scripted_server import Asked, Play, ScriptedServer, reply, served
 
 
 @pytest.fixture
@@ -76,6 +77,36 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
     first = empty.folder / "evalsets/first.yaml"
     first.write_text(first.read_text().replace("{metric: answers", "{metric: regex"))
     assert "regex is called answers here." in empty.evalkit("validate", str(first)).err
+
+
+def test_it_takes_an_agent_behind_http_and_doctor_looks_whether_it_is_there(empty: Project) -> None:
+    def choose(asked: Asked) -> Play:
+        if asked.method == "HEAD":
+            return reply(status=405)
+        return reply(json.dumps({"output": f"You said {asked.json['input']}"}))
+
+    with served(ScriptedServer(choose=choose)) as server:
+        url = f"{server.url}/ask?who=o'neil"
+        started = empty.evalkit("init", "--agent", url)
+        assert started.code == 0, started.err
+        made = yaml.safe_load((empty.folder / "evalsets/first.yaml").read_text())
+        assert made["agent"] == {"http": {"url": url}, "timeout_s": 60}
+        assert "sent by POST" in started.out
+        assert not server.asked
+        looked = empty.evalkit("doctor", "evalsets/first.yaml").out
+        found = f"127.0.0.1:{server.port} answers (HTTP 405); the agent was not called"
+        assert f"  ok    agent     {found}\n" in looked
+        assert [(each.method, each.target) for each in server.asked] == [("HEAD", "/ask")]
+        done = type_in(empty, next_command(started.out))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "10 passed" in done.stdout
+    gone = empty.evalkit("doctor", "evalsets/first.yaml")
+    assert gone.code == 2
+    text = " ".join(gone.out.split())
+    assert f"127.0.0.1:{server.port} cannot be reached: Connection refused. Start the agent" in text
+    wrong = empty.evalkit("init", "other", "--agent", "http://{host}/ask")
+    assert (wrong.code, "the host may not have a placeholder" in wrong.err) == (2, True), wrong
+    assert not (empty.folder / "other").exists()
 
 
 def test_a_label_that_no_threshold_uses_is_never_passed_over_in_silence(empty: Project) -> None:
