@@ -207,8 +207,8 @@ def test_a_stopped_step_ends_evalkit_and_keeps_the_results_that_are_there(
         f"""
         trap 'echo stopped >> {log}; kill $!; exit 143' TERM
         [ "$1" = score ] || exit 0
-        echo running >> {log}
-        sleep 60 & wait
+        sleep 60 & echo running >> {log}
+        wait
         """,
     )
     decided = f"<!-- evalkit-state:decided commit:{HEAD} -->\n## PASS: `first`"
