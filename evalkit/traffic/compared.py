@@ -222,3 +222,15 @@ def _stack(periods: Sequence[Records], count: int) -> Records:
 def is_bounded(interval: Interval) -> bool:
     """Return whether both bounds are known."""
     return isfinite(interval.low) and isfinite(interval.high)
+
+
+def whole_records(side: UserDays) -> Records:
+    """Return the records of a side without strata."""
+    _, users = np.unique(side.users, return_inverse=True)
+    return Records(
+        users=users.astype(np.int64),
+        strata=np.zeros(users.size, dtype=np.int64),
+        values=side.values,
+        sizes=side.sizes,
+        user_count=int(users.max()) + 1 if users.size else 0,
+    )

@@ -22,7 +22,7 @@ WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class TrafficFilter:
     """Which requests of a store count; None means any.
 
     `first` and `last` are days in UTC, both included. The version `unversioned` has the requests without one.
@@ -51,7 +51,7 @@ class Period:
     """
 
     name: str
-    selection: Selection
+    selection: TrafficFilter
     activity: Mapping[date, Floats]
     requests: int
     users: int
