@@ -46,8 +46,9 @@ class Period:
 
     `activity` has for each day the number of users by part of the day, shape (BINS,). `unknown_users` are
     the requests whose user is unknown, `top_share` is the share of the requests of the most active user,
-    and `mixed` are the requests left out because their session has several versions. `imported` is the
-    time of the last import, in ISO 8601.
+    and `mixed` are the requests left out because their session has several versions. `left_out` are those
+    of days that the other side lacks. `store_days` are the days with any request in the store. `imported`
+    is the time of the last import, in ISO 8601.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Period:
     mixed: int = 0
     imported: str = ""
     sampled: int = 0
+    left_out: int = 0
+    store_days: frozenset[date] = frozenset()
 
     @property
     def days(self) -> list[date]:
@@ -106,8 +109,8 @@ def expected_days(period: Period) -> list[date]:
 
 
 def find_missing_days(period: Period) -> list[date]:
-    """Return the days within a period that have no request."""
-    return [day for day in expected_days(period) if day not in period.activity]
+    """Return the days within a period on which its store has no request at all."""
+    return [day for day in expected_days(period) if day not in period.store_days]
 
 
 def find_gaps(period: Period, others: Sequence[Period]) -> list[Gap]:
@@ -152,9 +155,9 @@ def _list_gaps(day: date, counts: Floats | None, expected: Floats) -> Iterator[G
             start = None
 
 
-def describe_gaps(gaps: Sequence[Gap], most: int = 3) -> str:
-    """Return the gaps in a sentence, the first few by name."""
+def describe_gaps(period: Period, gaps: Sequence[Gap], most: int = 3) -> str:
+    """Return the gaps of a period in a sentence, the first few by name."""
     named = ", ".join(map(str, gaps[:most]))
     more = f", and {format_count(len(gaps) - most, 'further gap')}" if len(gaps) > most else ""
     users = round(sum(gap.expected for gap in gaps))
-    return f"{named}{more} without a request, where about {users:,} users were to be expected"
+    return f"{period.label} has no request on {named}{more}, when about {users:,} users were to be expected"
