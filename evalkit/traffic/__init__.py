@@ -5,7 +5,6 @@ __all__ = [
     "columns",
     "gate_data",
     "gate_documents",
-    "gate_measures",
     "gate_records",
     "gate_result",
     "gate_text",

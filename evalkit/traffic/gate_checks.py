@@ -126,7 +126,7 @@ def _start_change(data: RuleData) -> PendingChange:
         is_concurrent=data.is_concurrent,
     )
     base = compared.base.value
-    is_log = not data.measure.is_share
+    is_log = not data.statistic.is_share
     if is_log and not (base > 0 and compared.candidate.value > 0):
         raise Undecidable("it is 0 on one side, so no change is a share of it. Use min or max")
     scale = HarmScale(sign=-1 if rule.max_drop is not None else 1, is_log=is_log)

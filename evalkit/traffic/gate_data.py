@@ -14,9 +14,10 @@ import numpy as np
 
 from evalkit.core.errors import NothingSelected
 from evalkit.traffic.compared import UserDays
-from evalkit.traffic.gate_measures import Measure, facts_sql
+from evalkit.traffic.gate_measures import facts_sql
 from evalkit.traffic.gate_records import Side
 from evalkit.traffic.import_log import read_imports
+from evalkit.traffic.measures import Measure
 from evalkit.traffic.periods import BINS, Period, TrafficFilter
 from evalkit.traffic.table import open_traffic, quote_text, traffic_folder
 
@@ -57,12 +58,13 @@ class Traffic:
         number = self.measures.index(measure)
         value, size = f"n{number}", f"d{number}"
         columns = f"sum({value} * weight) as value, sum({size} * weight) as size"
-        grouped = "group by cluster, day"
+        # A ratio has values outside of its denominator, such as the cost of a failure.
+        grouped = f"where {value} <> 0 or {size} > 0 group by cluster, day"
         if by_request:
-            columns, grouped = f"{value} as value, {size} * weight as size", ""
+            columns, grouped = f"{value} as value, {size} * weight as size", f"where {size} > 0"
         found = self._fetch(
             f"select cluster, date_diff('day', date '1970-01-01', day) as day, {columns} "  # noqa: S608
-            f"from chosen where {size} > 0 {grouped}"
+            f"from chosen {grouped}"
         )
         total = self.connection.execute("select coalesce(sum(weight), 0) from chosen").fetchone()
         data = UserDays(
@@ -122,8 +124,7 @@ def _create_chosen(
         f"""create temp table chosen as
         with facts as ({facts_sql(maturity_h)})
         select hash(request_id) as request, day, "user" is null as is_unknown,
-          hash(coalesce('user ' || "user", 'session ' || session, request_id)) as cluster,
-          1 / coalesce(sampling_p, 1) as weight, coalesce(sampling_p < 1, false) as is_sampled,
+          cluster, weight, weight <> 1 as is_sampled,
           cast(epoch(ts) as bigint) % 86400 // 600 as bin{", " if columns else ""}{columns}
         from facts where {_condition(chosen)} and not {_is_mixed(chosen)}"""  # noqa: S608 - quoted
     )

@@ -11,7 +11,7 @@ from evalkit.gate.evidence import HarmScale
 from evalkit.stats.intervals import Interval
 from evalkit.stats.power import DropLimits
 from evalkit.traffic.compared import Compared, Statistic, UserDays
-from evalkit.traffic.gate_measures import Measure
+from evalkit.traffic.measures import Measure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,9 @@ class RuleData:
     @property
     def statistic(self) -> Statistic:
         """What is estimated."""
-        return Statistic(is_share=self.measure.is_share, level=QUANTILE_LEVELS.get(self.rule.stat))
+        return Statistic(
+            is_share=self.measure.kind == "rate", level=QUANTILE_LEVELS.get(self.rule.stat)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,17 +16,20 @@ from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import Rule, TrafficSection
 from evalkit.core.location import Problem
-from evalkit.evalset.nodes import suggest_similar
 from evalkit.evalset.project import Project
 from evalkit.traffic.alignment import Aligned, align, describe_immaturity
 from evalkit.traffic.gate_data import open_period
-from evalkit.traffic.gate_measures import MEASURES, Measure
 from evalkit.traffic.gate_records import RuleData, Side
 from evalkit.traffic.gate_result import TrafficGate, decide_traffic
+from evalkit.traffic.measures import Measure, find_measure
 from evalkit.traffic.periods import TrafficFilter
 
 _MIN_COVERAGE = 0.8
 """A measure that is known for so much less of the requests on one side is another measure."""
+
+
+FEEDBACK_MEASURES = ("satisfaction", "feedback_rate")
+"""Measures that wait for feedback. That few requests have it does not make them incomplete."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,24 +113,24 @@ def find_measures(rules: Sequence[Rule]) -> Mapping[str, Measure]:
     ]
     if problems:
         raise InvalidInput(problems)
-    return {rule.metric: MEASURES[rule.metric] for rule in rules}
+    return {rule.metric: find_measure(rule.metric) for rule in rules}
 
 
 def _explain_misuse(rule: Rule) -> str:
-    measure = MEASURES.get(rule.metric)
-    if measure is None:
-        near = suggest_similar(rule.metric, list(MEASURES)) or f". There are {', '.join(MEASURES)}."
-        return f"{rule.metric!r} is no measure of traffic{near}"
-    is_higher = measure.better == "higher"
+    try:
+        measure = find_measure(rule.metric)
+    except InvalidInput as error:
+        return str(error)
+    is_higher, is_lower = measure.better == "higher", measure.better == "lower"
     if rule.max_rise is not None and is_higher:
         return f"{rule.metric} is better when it is higher. Use max_drop, or min."
-    if rule.max_drop is not None and not is_higher:
+    if rule.max_drop is not None and is_lower:
         return f"{rule.metric} is better when it is lower. Use max_rise, or max."
-    if rule.stat in QUANTILE_LEVELS and not measure.has_quantiles:
+    if rule.stat not in measure.stats:
         return (
             f"{rule.metric} has no {rule.stat}, because a request has no value of it. Remove stat."
         )
-    if rule.and_at_least is not None and measure.is_share:
+    if rule.and_at_least is not None and measure.kind == "rate":
         return f"and_at_least is for measures with a unit. The limits of {rule.metric} are points already."
     return ""
 
@@ -140,9 +143,9 @@ def _read_data(rule: Rule, measure: Measure, aligned: Aligned, section: TrafficS
         for each in (aligned.earlier if rule.compares else ())
     )
     problems: list[str] = []
-    if rule.compares and not measure.from_feedback:
+    if rule.compares and measure.kind != "ratio" and measure.name not in FEEDBACK_MEASURES:
         problems += [text for each in earlier if (text := _compare_coverage(candidate, each))]
-    if measure.from_feedback:
+    if measure.name in FEEDBACK_MEASURES:
         periods = [aligned.candidate.period]
         periods += [each.period for each in aligned.earlier] if rule.compares else []
         problems += [
