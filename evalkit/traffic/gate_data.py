@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evalkit.core.errors import NothingSelected
+from evalkit.core.literals import Json
 from evalkit.traffic.compared import UserDays
-from evalkit.traffic.gate_measures import facts_sql
+from evalkit.traffic.facts import create_facts
 from evalkit.traffic.gate_records import Side
-from evalkit.traffic.import_log import read_imports
+from evalkit.traffic.import_log import ImportedFile, read_imports
 from evalkit.traffic.measures import Measure
 from evalkit.traffic.periods import BINS, Period, TrafficFilter
 from evalkit.traffic.table import open_traffic, quote_text, traffic_folder
@@ -98,10 +99,31 @@ def open_period(
     """
     folder = traffic_folder(root, name)
     with open_traffic(folder) as connection:
-        _create_chosen(connection, chosen, measures, maturity_h)
-        imported = max((each.imported_at for each in read_imports(folder)), default="")
+        imports = read_imports(folder)
+        if not connection.execute("select 1 from requests limit 1").fetchone():
+            raise NothingSelected(
+                f"the traffic {name!r} has no requests. Import some: evalkit traffic import FILE --as {name}"
+            )
+        retried = create_facts(
+            connection,
+            redacted=[
+                each.import_id for each in imports if not _redaction_of(each).get("keep_pii")
+            ],
+            condition=f"{_condition(chosen)} and not ({_is_mixed(chosen)})",
+            maturity_h=maturity_h,
+        )
+        _create_chosen(connection, measures)
         empty = Period(
-            name=name, selection=chosen, activity={}, requests=0, users=0, imported=imported
+            name=name,
+            selection=chosen,
+            activity={},
+            requests=0,
+            users=0,
+            retried=retried,
+            imported=max((each.imported_at for each in imports), default=""),
+            keys=frozenset(
+                str(key) for each in imports if (key := _redaction_of(each).get("key_id"))
+            ),
         )
         period = _measure_period(connection, empty)
         if not period.requests:
@@ -110,23 +132,21 @@ def open_period(
         yield Traffic(connection=connection, period=period, measures=tuple(measures))
 
 
-def _create_chosen(
-    connection: duckdb.DuckDBPyConnection,
-    chosen: TrafficFilter,
-    measures: Sequence[Measure],
-    maturity_h: float,
-) -> None:
-    columns = ", ".join(
-        f"{each.numerator} as n{number}, {each.denominator} as d{number}"
+def _redaction_of(imported: ImportedFile) -> Mapping[str, Json]:
+    found: Mapping[str, Json] = imported.options.get("redaction") or {}
+    return found
+
+
+def _create_chosen(connection: duckdb.DuckDBPyConnection, measures: Sequence[Measure]) -> None:
+    columns = "".join(
+        f", {each.numerator} as n{number}, {each.denominator} as d{number}"
         for number, each in enumerate(measures)
     )
     connection.execute(
         f"""create temp table chosen as
-        with facts as ({facts_sql(maturity_h)})
-        select hash(request_id) as request, day, "user" is null as is_unknown,
-          cluster, weight, weight <> 1 as is_sampled,
-          cast(epoch(ts) as bigint) % 86400 // 600 as bin{", " if columns else ""}{columns}
-        from facts where {_condition(chosen)} and not {_is_mixed(chosen)}"""  # noqa: S608 - quoted
+        select hash(request_id) as request, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
+          cast(epoch(ts) as bigint) % 86400 // 600 as bin{columns}
+        from facts join (select request_id, "user" is null as is_unknown from requests) using (request_id)"""  # noqa: S608
     )
 
 
@@ -150,17 +170,13 @@ def _condition(chosen: TrafficFilter) -> str:
 
 def _is_mixed(chosen: TrafficFilter) -> str:
     """Return the condition that a session belongs to several versions or variants."""
-    counted = [
-        f"count(distinct coalesce({column}, '')) > 1"
-        for column, value in (("version", chosen.version), ("variant", chosen.variant))
-        if value is not None
-    ]
-    if not counted:
-        return "false"
-    return (
-        "coalesce(session in (select session from requests where session is not null "  # noqa: S608
-        f"group by session having {' or '.join(counted)}), false)"
-    )
+    conditions = ["mixed"] if chosen.version is not None else []
+    if chosen.variant is not None:
+        conditions.append(
+            "coalesce(session in (select session from requests where session is not null "
+            "group by session having count(distinct coalesce(variant, '')) > 1), false)"
+        )
+    return " or ".join(conditions) or "false"
 
 
 def _measure_period(connection: duckdb.DuckDBPyConnection, period: Period) -> Period:
@@ -194,7 +210,7 @@ def _read_store_facts(
 ) -> dict[str, Any]:
     days = connection.execute("select distinct day from requests").fetchall()
     mixed = connection.execute(
-        f"select count(*) from requests where {_condition(chosen)} and {_is_mixed(chosen)}"  # noqa: S608 - quoted
+        f"select count(*) from attempts where {_condition(chosen)} and ({_is_mixed(chosen)})"  # noqa: S608 - quoted
     ).fetchone()
     return {"store_days": frozenset(day for (day,) in days), "mixed": mixed[0] if mixed else 0}
 
@@ -202,10 +218,8 @@ def _read_store_facts(
 def _explain_nothing(connection: duckdb.DuckDBPyConnection, period: Period) -> str:
     """Return why no request matches, with the versions, variants, or days that there are."""
     chosen, name = period.selection, period.name
-    row = connection.execute("select count(*), min(day), max(day) from requests").fetchone()
-    count, first, last = row or (0, None, None)
-    if not count:
-        return f"the traffic {name!r} has no requests. Import some: evalkit traffic import FILE --as {name}"
+    row = connection.execute("select min(day), max(day) from requests").fetchone()
+    first, last = row or (None, None)
     for column in ("version", "variant", "environment"):
         value = getattr(chosen, column)
         if value is None:

@@ -97,14 +97,11 @@ def _list_notes(
         yield from _explain_periods(len(earlier))
     for period in (candidate, *earlier):
         yield from _explain_users(period)
-    if (
-        compares
-        and not is_concurrent
-        and not any(each.compared.shared_users for each in checks if each.compared)
-    ):
+    keys = frozenset().union(*(period.keys for period in (candidate, *earlier)))
+    if compares and len(keys) > 1:
         yield (
-            "No user is on both sides. If the same people use the agent, the key of the pseudonyms changed "
-            "between the imports."
+            "The users of these imports have pseudonyms by different keys, so that nobody is known to be on "
+            "both sides. That makes intervals wider, not narrower."
         )
 
 
@@ -133,6 +130,15 @@ def _explain_users(period: Period) -> Iterator[str]:
         yield (
             f"{period.label}: {format_count(period.mixed, 'request')} left out, because their session has "
             f"several versions or variants."
+        )
+    if period.retried:
+        yield (
+            f"{period.label}: {format_count(period.retried, 'failed attempt')} not counted, because the same "
+            f"request followed within seconds."
+        )
+    if period.left_out:
+        yield (
+            f"{period.label}: {format_count(period.left_out, 'request')} of other days or weekdays left out."
         )
     if period.sampled:
         yield (

@@ -47,8 +47,9 @@ class Period:
     `activity` has for each day the number of users by part of the day, shape (BINS,). `unknown_users` are
     the requests whose user is unknown, `top_share` is the share of the requests of the most active user,
     and `mixed` are the requests left out because their session has several versions. `left_out` are those
-    of days that the other side lacks. `store_days` are the days with any request in the store. `imported`
-    is the time of the last import, in ISO 8601.
+    of days that the other side lacks. `store_days` are the days with any request in the store, and `retried`
+    the failed attempts that are not counted because their client repeated them. `imported` is the time of
+    the last import, in ISO 8601, and `keys` identify the keys of the pseudonyms.
     """
 
     name: str
@@ -63,6 +64,8 @@ class Period:
     sampled: int = 0
     left_out: int = 0
     store_days: frozenset[date] = frozenset()
+    retried: int = 0
+    keys: frozenset[str] = frozenset()
 
     @property
     def days(self) -> list[date]:
