@@ -10,6 +10,7 @@ __all__ = [
     "gate_text",
     "import_text",
     "importer",
+    "measures",
     "periods",
     "personal_fields",
     "pseudonyms",

@@ -61,8 +61,9 @@ def gate(
     for name in ("CI", "GITHUB_ACTIONS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(*arguments: str, rules: str = RULES) -> Done:
-        (weeks / "evalkit.yaml").write_text(rules)
+    def run(*arguments: str, rules: str | None = RULES) -> Done:
+        if rules is not None:
+            (weeks / "evalkit.yaml").write_text(rules)
         with pytest.raises(SystemExit) as exit_info:
             main(("traffic", "gate", *arguments))
         out, err = capfd.readouterr()
@@ -195,16 +196,18 @@ def test_noise_goes_by_the_policy_and_too_little_data_does_not(gate: Callable[..
 
 
 def test_a_change_cannot_loosen_its_own_gate(
-    weeks: Path, project: Project, git: Callable[..., str]
+    gate: Callable[..., Done],
+    weeks: Path,
+    project: Project,
+    git: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("worse", "w47"):
         place = f".evalkit/traffic/{name}"
         shutil.copytree(weeks / place, project.folder / place)
     project.write(".gitignore", ".evalkit/\n")
     project.write("evalkit.yaml", RULES)
-
-    def decide(*arguments: str) -> Done:
-        return project.evalkit("traffic", "gate", "worse", "--against", "w47", *arguments)
+    monkeypatch.chdir(project.folder)
 
     git("init", "-q", "-b", "main")
     git("add", "-A")
@@ -212,15 +215,17 @@ def test_a_change_cannot_loosen_its_own_gate(
     git("checkout", "-q", "-b", "change")
     project.write("evalkit.yaml", RULES.replace("max_rise: 0.08", "max_rise: 0.9"))
     git("commit", "-qam", "looser")
-    done = decide("--base", "main")
+    done = gate("worse", "--against=w47", "--base=main", rules=None)
     assert done.code == 4
     said = " ".join(done.out.split())
     assert "it loosens its own gate: threshold escalation_rate: max_rise 0.08" in said
     assert "the result is FAIL" in said
-    assert decide("--base", "main", "--accept-gate-changes").code == 0
+    assert (
+        gate("worse", "--against=w47", "--base=main", "--accept-gate-changes", rules=None).code == 0
+    )
     project.write("evalkit.yaml", "seed: 1\n")
     git("commit", "-qam", "none")
-    removed = decide("--base", "main")
+    removed = gate("worse", "--against=w47", "--base=main", rules=None)
     assert removed.code == 4
     assert "traffic: removed" in removed.out
-    assert decide("--require-base").code == 2
+    assert gate("worse", "--against=w47", "--require-base", rules=None).code == 2
