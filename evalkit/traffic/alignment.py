@@ -24,6 +24,13 @@ from evalkit.traffic.periods import (
 _MIN_SHARED = 0.5
 """Two sides are compared on the same days if these have this share of the candidate's activity."""
 
+_MAX_ALIKE = 0.1
+"""The share of requests that may have the user and the exact time of one on the other side."""
+_MIN_VOLUME = 0.3
+"""With less of the usual traffic, that of an outage or of a lost export may be missing."""
+_MAX_INCOMPLETE = 0.05
+"""With so many more traces without a root, those of requests that crashed may be among them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Aligned:
@@ -64,7 +71,10 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
             earlier=kept,
             is_concurrent=True,
             problems=tuple(problems),
-            comparison_problems=tuple(_describe_unshared(candidate.period, kept[0].period)),
+            comparison_problems=(
+                *_describe_unshared(candidate.period, kept[0].period),
+                *_describe_losses(candidate.period, [each.period for each in kept]),
+            ),
         )
     weekdays = {day.weekday() for day in expected_days(candidate.period)}
     kept = tuple(
@@ -80,6 +90,7 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
     gaps = [gap for gap in gaps if gap.day not in known]
     if gaps:
         problems.append(describe_gaps(candidate.period, gaps))
+    problems += _describe_losses(candidate.period, [each.period for each in kept])
     return Aligned(
         candidate=candidate,
         earlier=kept,
@@ -92,13 +103,16 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
 
 
 def _refuse_shared_requests(sides: Sequence[Traffic]) -> None:
-    requests = [side.read_requests() for side in sides]
-    for (one, these), (other, those) in combinations(zip(sides, requests, strict=True), 2):
-        common = np.intersect1d(these, those).size
-        if common:
-            count = format_count(common, "request")
+    """Refuse sides with the same requests, also if they were imported under other ids."""
+    known = [side.read_identities() for side in sides]
+    for (one, these), (other, those) in combinations(zip(sides, known, strict=True), 2):
+        fewest = min(one.period.requests, other.period.requests)
+        common = np.intersect1d(these[0], those[0]).size
+        alike = np.intersect1d(these[1], those[1]).size
+        if common or alike > _MAX_ALIKE * fewest:
+            count = format_count(max(common, alike), "request")
             raise InvalidInput.single(
-                f"{count} of {one.period.label} {'is' if common == 1 else 'are'} also in "
+                f"{count} of {one.period.label} {'is' if count == '1 request' else 'are'} also in "
                 f"{other.period.label}, and traffic cannot be compared with itself. Name other traffic, or "
                 f"two versions: --version v3 --against-version v2."
             )
@@ -132,6 +146,28 @@ def _describe_lacking(candidate: Period, earlier: Sequence[Period]) -> Iterator[
         yield (
             f"{candidate.label} lacks {_name_weekdays(lacking)}, which the earlier traffic has. Import them, "
             f"or choose the days that it is meant to have: --days {first}..{last}"
+        )
+
+
+def _describe_losses(candidate: Period, earlier: Sequence[Period]) -> Iterator[str]:
+    """Yield that requests of the candidate may have got lost, such as those that crashed."""
+    total = sum(each.requests for each in earlier)
+    days = sum(len(each.days) for each in earlier)
+    if not days:
+        return
+    usual = total / days * len(candidate.days)
+    is_whole = candidate.selection.version is None and candidate.selection.variant is None
+    if is_whole and candidate.requests < _MIN_VOLUME * usual:
+        yield (
+            f"{candidate.label} has {format_count(candidate.requests, 'request')}, and {usual:,.0f} are usual "
+            f"on so many days. Import what is missing"
+        )
+    before = sum(each.incomplete for each in earlier) / total if total else 0.0
+    now = candidate.incomplete / candidate.requests
+    if now > before + _MAX_INCOMPLETE:
+        yield (
+            f"{now:.0%} of the traces of {candidate.label} have no root, and {before:.0%} before. Import the "
+            f"files with the missing spans"
         )
 
 

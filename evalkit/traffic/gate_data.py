@@ -50,9 +50,10 @@ class Traffic:
         found = _measure_period(self.connection, self.period)
         return replace(self, period=replace(found, left_out=self.period.requests - found.requests))
 
-    def read_requests(self) -> Any:
-        """Return the hashes of the requests, shape (requests,)."""
-        return self._fetch("select request from chosen")["request"]
+    def read_identities(self) -> tuple[Any, Any]:
+        """Return hashes of the ids of the requests, and of their users and times, both of shape (requests,)."""
+        found = self._fetch("select request, moment from chosen")
+        return found["request"], found["moment"]
 
     def read_side(self, measure: Measure, *, by_request: bool) -> Side:
         """Return a measure by user and day, or by request for a quantile."""
@@ -144,7 +145,7 @@ def _create_chosen(connection: duckdb.DuckDBPyConnection, measures: Sequence[Mea
     )
     connection.execute(
         f"""create temp table chosen as
-        select hash(request_id) as request, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
+        select hash(request_id) as request, hash(cluster, ts) as moment, incomplete, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
           cast(epoch(ts) as bigint) % 86400 // 600 as bin{columns}
         from facts join (select request_id, "user" is null as is_unknown from requests) using (request_id)"""  # noqa: S608
     )
@@ -182,9 +183,9 @@ def _is_mixed(chosen: TrafficFilter) -> str:
 def _measure_period(connection: duckdb.DuckDBPyConnection, period: Period) -> Period:
     row = connection.execute(
         "select count(*), count(distinct cluster), coalesce(sum(is_unknown::int), 0), "
-        "coalesce(sum(is_sampled::int), 0) from chosen"
+        "coalesce(sum(is_sampled::int), 0), coalesce(sum(incomplete::int), 0) from chosen"
     ).fetchone()
-    requests, users, unknown, sampled = row or (0, 0, 0, 0)
+    requests, users, unknown, sampled, incomplete = row or (0, 0, 0, 0, 0)
     top = connection.execute(
         "select max(size) from (select count(*) as size from chosen group by cluster)"
     ).fetchone()
@@ -201,6 +202,7 @@ def _measure_period(connection: duckdb.DuckDBPyConnection, period: Period) -> Pe
         users=users,
         unknown_users=unknown,
         sampled=sampled,
+        incomplete=incomplete,
         top_share=top[0] / requests if top and requests else 0.0,
     )
 

@@ -73,6 +73,9 @@ def _period_json(period: Period) -> dict[str, Json]:
         "top_user_share": period.top_share,
         "requests_of_mixed_sessions": period.mixed,
         "sampled_requests": period.sampled,
+        "incomplete_requests": period.incomplete,
+        "retried_attempts": period.retried,
+        "requests_of_other_days": period.left_out,
         "imported": period.imported,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.literals import Outcome
+from evalkit.core.safe_text import cell_width
 from evalkit.report import content
 from evalkit.report.screen import (
     OUTCOME_STYLES,
@@ -29,7 +30,8 @@ def gate_text(gate: TrafficGate, screen: Screen) -> str:
     result = gate.result
     verdict = screen.fold(f"{result.word}: {result.reason}")
     periods = [heading(title_text(gate), screen)]
-    periods += [f"  {screen.show(period_text(each), screen.columns - 2)}" for each in (gate.candidate, *gate.earlier)]  # fmt: skip
+    for each in (gate.candidate, *gate.earlier):
+        periods += screen.fold(period_text(each), indent="  ", hang="    ")
     shown = sorted(gate.checks, key=lambda each: content.URGENCY.index(each.check.outcome))
     table = align_columns(
         [_row(each) for each in shown],
@@ -115,6 +117,9 @@ def _closing_line(gate: TrafficGate, screen: Screen) -> str:
         screen.show(gate.candidate.name, 40),
         f"{alike} of {format_count(len(result.checks), 'threshold')} {_PARTICIPLES[result.outcome]}",
         format_count(gate.candidate.requests, "request"),
-        f"exit {result.exit_code}",
     ]
-    return "  ".join([screen.paint(result.word, OUTCOME_STYLES[result.outcome]), *parts])
+    end = f"exit {result.exit_code}"
+    # Where they do not fit, the least important parts are left out.
+    while parts and cell_width("  ".join((result.word, *parts, end))) > screen.columns:
+        parts.pop()
+    return "  ".join((screen.paint(result.word, OUTCOME_STYLES[result.outcome]), *parts, end))

@@ -46,7 +46,7 @@ class Period:
 
     `activity` has for each day the number of users by part of the day, shape (BINS,). `unknown_users` are
     the requests whose user is unknown, `top_share` is the share of the requests of the most active user,
-    and `mixed` are the requests left out because their session has several versions. `left_out` are those
+    `incomplete` are traces without their root, and `mixed` are the requests left out because their session has several versions. `left_out` are those
     of days that the other side lacks. `store_days` are the days with any request in the store, and `retried`
     the failed attempts that are not counted because their client repeated them. `imported` is the time of
     the last import, in ISO 8601, and `keys` identify the keys of the pseudonyms.
@@ -62,6 +62,7 @@ class Period:
     mixed: int = 0
     imported: str = ""
     sampled: int = 0
+    incomplete: int = 0
     left_out: int = 0
     store_days: frozenset[date] = frozenset()
     retried: int = 0

@@ -35,6 +35,9 @@ class Week:
     good: float = 0.8
     version: str = "v1"
     prefix: str = ""
+    """What names of users and ids of requests begin with."""
+    renamed: str = ""
+    """What else ids of requests begin with."""
     skipped_days: Collection[int] = ()
     until_hour: float = 24.0
     seed: int = 0
@@ -64,7 +67,7 @@ class Week:
             latency = self.latency_s * float(rng.lognormal(0, 0.5))
             if day in self.skipped_days or (day == 6 and hour > self.until_hour):
                 continue
-            name = f"{self.prefix}{self.version}-{self.before}-{number}"
+            name = f"{self.renamed}{self.prefix}{self.version}-{self.before}-{number}"
             ts = start + timedelta(days=day, hours=hour)
             row = {"request_id": name, "ts": ts.isoformat(), "day": ts.date().isoformat()}
             requests.append(

@@ -43,6 +43,9 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Week(users=1, requests=1, skipped_days=range(7)).store(root, "empty")
     Week(users=100, before=5, prefix="i-").store(root, "half")
     Week(users=100, before=5, prefix="j-", escalated=None).store(root, "half")
+    # The same requests under other ids, and a week of which most was lost.
+    Week(users=200, requests=4, renamed="copy-").store(root, "copy")
+    Week(users=200, requests=1, prefix="k-").store(root, "lost")
     canary = Week(
         users=100, requests=4, prefix="g-", version="v2", escalated=0.4, skipped_days=(0, 1)
     )
@@ -137,6 +140,8 @@ def test_a_worse_week_fails_in_every_format(gate: Callable[..., Done], tmp_path:
         ("w48 --environment prod --against w47", 5, "has the environment 'prod'"),
         ("w48 --against w48", 2, "800 requests of w48 are also in w48, and traffic cannot be compared"),
         ("w48 --against w47 --against w47", 2, "are also in w47"),
+        ("w48 --against copy", 2, "800 requests of w48 are also in copy"),
+        ("lost --against w47", 3, "lost has 200 requests, and 800 are usual on so many days"),
         ("w49 --against w47", 2, "Did you mean 'w48'?"),
         ("../w48 --against w47", 2, "is not a name for traffic"),
         ("w48 --against w47 --days yesterday", 2, "write FIRST..LAST"),

@@ -24,7 +24,7 @@ from evalkit.traffic.gate_result import TrafficGate, decide_traffic
 from evalkit.traffic.measures import Measure, find_measure
 from evalkit.traffic.periods import TrafficFilter
 
-_MIN_COVERAGE = 0.8
+_MIN_COVERAGE = 0.9
 """A measure that is known for so much less of the requests on one side is another measure."""
 
 
