@@ -3,8 +3,9 @@
 | column | of a request |
 | --- | --- |
 | request_id, ts, day, version, variant, model, environment, name, tools, error_type, attributes | as stored |
-| cluster | a hash of the user, else of the session, else of the request |
-| weight | how many requests it stands for: 1 / `sampling_p` |
+| cluster, cluster_by | a hash of the user, else of the session, else of the request; and which of them |
+| weight, is_sampled | how many requests it stands for, 1 / `sampling_p`; and whether that is known |
+| incomplete | a trace without its root |
 | mixed | its session has requests of several versions |
 | ok, failed | as stored, and the opposite |
 | escalated, resolved, input_tokens, output_tokens, cost_usd | as stored |
@@ -20,10 +21,10 @@ the stored traffic that the next one might be missing.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.traffic.table import quote_text
+from evalkit.traffic.table import quote_name, quote_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -105,6 +106,8 @@ with base as (
         latency_ms / 1000 as latency_s, ttft_ms / 1000 as time_to_first_token_s,
         coalesce('u' || "user", 's' || session, 'r' || request_id) as who,
         coalesce('s' || session, 'u' || "user") as conversation,
+        case when "user" is not null then 'user' when session is not null then 'session'
+            else 'request' end as cluster_by,
         case when sampling_p > 0 and sampling_p <= 1 then 1 / sampling_p else 1 end as weight,
         sampling_p is not null as is_sampled,
         lower(left(input, {COMPARED_CHARS})) as asked,
@@ -112,7 +115,8 @@ with base as (
             then contains(output, '<') and has_new(output, input, '{_PERSONAL}') end as has_pii,
         case when output is not null
             then contains(output, '<') and has_new(output, input, '{_SECRET}') end as has_secrets
-    from requests
+        {{more}}
+    from requests r
 ), followed as (
     select *,
         lead(ts) over turns as next_ts,
@@ -163,6 +167,7 @@ def create_facts(
     *,
     redacted: Collection[str],
     condition: str = "true",
+    attributes: Sequence[str] = (),
     maturity_h: float = MATURITY_HOURS,
 ) -> int:
     """Create the temporary table `facts` of an open store, and return how many attempts are not counted.
@@ -171,8 +176,14 @@ def create_facts(
         connection: from `open_traffic`.
         redacted: the ids of the imports that replaced personal data.
         condition: SQL over the columns of `facts`; other requests are left out.
+        attributes: attributes of spans that become columns.
         maturity_h: hours after a request for which its feedback counts.
     """
+    columns = [
+        f", {_select_attribute(connection, name, number)} as {quote_name(name)}"
+        for number, name in enumerate(attributes)
+    ]
+    more = "".join(columns)
     for macro in _MACROS:
         connection.execute(f"create or replace temp macro {macro}")
     connection.execute(
@@ -180,7 +191,7 @@ def create_facts(
     )
     last = connection.execute("select max(ts) from requests").fetchone()
     connection.execute(
-        f"create or replace temp table attempts as {_ATTEMPTS}",
+        f"create or replace temp table attempts as {_ATTEMPTS.replace('{more}', more)}",
         {"redacted": list(redacted), "last": last and last[0]},
     )
     for table, is_retried in (("facts", "not is_retried"), ("retried", "is_retried")):
@@ -190,3 +201,17 @@ def create_facts(
         )
     found = connection.execute("select count(*) from retried").fetchone()
     return int(found[0]) if found else 0
+
+
+def _select_attribute(connection: duckdb.DuckDBPyConnection, name: str, number: int) -> str:
+    """Return SQL for an attribute of a request: its own, or that of its earliest span that has it."""
+    path = quote_text("$." + quote_name(name))
+    value = f"json_extract_string(attributes, {path})"
+    connection.execute(
+        f"create or replace temp table attribute_{number} as select request_id, "  # noqa: S608
+        f"arg_min({value}, start_ns) as found from spans where {value} is not null group by 1"
+    )
+    return (
+        f"coalesce({value}, (select a.found from attribute_{number} a "  # noqa: S608
+        "where a.request_id = r.request_id))"
+    )
