@@ -21,6 +21,7 @@ from math import sqrt
 import numpy as np
 
 from evalkit.core.errors import Undecidable
+from evalkit.core.eval_set import Rule
 from evalkit.stats.clustered import Records
 from evalkit.traffic.compared import (
     Statistic,
@@ -29,6 +30,9 @@ from evalkit.traffic.compared import (
     require_users,
     whole_records,
 )
+from evalkit.traffic.gate_checks import check_rules
+from evalkit.traffic.gate_records import RuleData, Side
+from evalkit.traffic.measures import MEASURES
 from tests.bench.measuring import print_table
 from tests.support.simulated_traffic import Population
 
@@ -147,6 +151,28 @@ def _differs_by_requests(candidate: UserDays, earlier: list[UserDays]) -> bool:
     return bool(candidate.values.mean() - old.mean() > Z * error)
 
 
+def count_failed_gates(draws: int, *, thresholds: int = 5, weeks: int = 1, seed: int = 3) -> int:
+    """Return how many gates of several thresholds fail although nothing changed."""
+    rng = np.random.default_rng(seed)
+    world = World(kind="rate", users=400)
+    failed = 0
+    for _ in range(draws):
+        datas = []
+        for number in range(thresholds):
+            population = Population.draw(rng, users=world.users, rate=world.rate)
+            earlier = [_draw(rng, population, world, week) for week in range(weeks)]
+            rule = Rule(metric=f"m{number}", max_rise=0.0, margin=0.05)
+            candidate, *others = (
+                Side(label="", data=side, requests=1, known=1, users=world.users)
+                for side in (_draw(rng, population, world, weeks), *earlier)
+            )
+            datas.append(
+                RuleData(rule=rule, measure=MEASURES[0], candidate=candidate, earlier=tuple(others))
+            )
+        failed += any(each.check.outcome == "fail" for each in check_rules(datas))
+    return failed
+
+
 def calibrate(worlds: Iterable[World], draws: int) -> list[tuple[str, ...]]:
     """Return a row for each world."""
     rows = []
@@ -166,6 +192,10 @@ def main() -> None:
     options = parser.parse_args()
     titles = ("kind", "rate", "users", "heavy", "shifted", "noise", "weeks", "worse %", "better %", "power %", "z test %", "missed %", "refused")  # fmt: skip
     rows = calibrate(WORLDS, options.draws)
+    failed = count_failed_gates(options.draws)
+    print(
+        f"Gates of 5 thresholds that failed without a change: {100 * failed / options.draws:.1f} %"
+    )
     print_table("False alarms and power of comparisons of traffic", titles, rows)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from evalkit.core.errors import Undecidable
 from evalkit.traffic.compared import Statistic, UserDays, compare_periods, require_users
-from tests.bench.traffic_gate_calibration import World, measure_world
+from tests.bench.traffic_gate_calibration import World, count_failed_gates, measure_world
 
 SHARE = Statistic(is_share=True)
 
@@ -29,6 +29,11 @@ def test_at_most_five_percent_of_unchanged_weeks_raise_an_alarm(world: World) ->
     assert counts.better <= 8
     # The z test of requests is what this replaces.
     assert counts.by_requests > counts.worse
+
+
+def test_more_thresholds_raise_no_more_alarms() -> None:
+    # With 5 % false alarms of the whole gate, more than 5 of 25 have a probability of .001.
+    assert count_failed_gates(25) <= 5
 
 
 def _sides(users: int, requests: int, *, start: int = 1, days: int = 7) -> UserDays:
