@@ -12,7 +12,7 @@ from evalkit.cli.options import OutputOption, VerboseOption, output_option
 from evalkit.cli.output import write_result
 
 
-class TrafficFormat(StrEnum):
+class TrafficReportFormat(StrEnum):
     """The output formats of a traffic report."""
 
     table = "table"
@@ -47,8 +47,8 @@ def traffic_report(
         ),
     ] = "",
     format: Annotated[  # noqa: A002 - the option's name
-        TrafficFormat, output_option("--format", help="Format of the result.")
-    ] = TrafficFormat.table,
+        TrafficReportFormat, output_option("--format", help="Format of the result.")
+    ] = TrafficReportFormat.table,
     output: OutputOption = None,
     verbose: VerboseOption = False,
 ) -> None:
@@ -58,11 +58,11 @@ def traffic_report(
     from evalkit.traffic.report_text import report_text
 
     report = report_traffic(name, by, only, compare, create_context())
-    if format is TrafficFormat.json:
+    if format is TrafficReportFormat.json:
         text = report_documents.report_json(report)
-    elif format is TrafficFormat.csv:
+    elif format is TrafficReportFormat.csv:
         text = report_documents.report_csv(report)
-    elif format is TrafficFormat.markdown:
+    elif format is TrafficReportFormat.markdown:
         text = report_documents.report_markdown(report)
     else:
         text = report_text(report, detect_screen(output), verbose=verbose)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.evalset.project import Project
-from evalkit.traffic.report import ReportOptions, build_report
+from evalkit.traffic.report import TrafficReportOptions, build_report
 from evalkit.traffic.report_record import TrafficReport
 from evalkit.traffic.table import traffic_folder
 
@@ -29,7 +29,7 @@ def report_traffic(
         StoreError: the store is damaged.
     """
     names = tuple(part.strip() for text in by for part in text.split(",") if part.strip())
-    options = ReportOptions(by=names, only=tuple(only), compare=_read_pair(compare))
+    options = TrafficReportOptions(by=names, only=tuple(only), compare=_read_pair(compare))
     return build_report(traffic_folder(Project.open(context).root, name), options)
 
 
