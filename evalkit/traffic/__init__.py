@@ -16,5 +16,10 @@ __all__ = [
     "pseudonyms",
     "redaction",
     "redaction_key",
+    "report",
+    "report_documents",
+    "report_record",
+    "report_text",
+    "request_list",
     "table",
 ]

@@ -1,4 +1,4 @@
-"""What requests are told apart by: version, model, tool, and so on, and the groups of each."""
+"""Group requests by version, model, tool, and so on."""
 
 from __future__ import annotations
 

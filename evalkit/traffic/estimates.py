@@ -1,4 +1,4 @@
-"""Estimate the measures of groups of requests, with intervals by user."""
+"""TrafficEstimate the measures of groups of requests, with intervals by user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from evalkit.traffic.measures import MEASURES, QUANTILES, Measure, Stat
-from evalkit.traffic.report_record import Estimate
+from evalkit.traffic.report_record import TrafficEstimate
 
 if TYPE_CHECKING:
     import duckdb
@@ -133,7 +133,7 @@ def estimate_cluster(
 
 def estimate_part(
     facts: Facts, part: Part, *, stats: Sequence[Stat] = ("mean", "p50", "p95", "p99")
-) -> Iterator[Estimate]:
+) -> Iterator[TrafficEstimate]:
     """Yield the statistics of every measure of a part."""
     import numpy as np  # noqa: PLC0415
 
@@ -147,12 +147,12 @@ def estimate_part(
 
 def to_estimate(
     measure: Measure, stat: Stat, found: ClusteredEstimate | None, requests: int
-) -> Estimate:
+) -> TrafficEstimate:
     """Return the record of an estimate with its interval."""
     if found is None:
-        return Estimate(measure=measure.name, stat=stat)
+        return TrafficEstimate(measure=measure.name, stat=stat)
     low, high = found.bounds(ALPHA)
-    return Estimate(
+    return TrafficEstimate(
         measure=measure.name,
         stat=stat,
         value=found.value,

@@ -4,7 +4,7 @@
 | --- | --- |
 | request_id, ts, day, version, variant, model, environment, name, tools, error_type, attributes | as stored |
 | cluster, cluster_by | a hash of the user, else of the session, else of the request; and which of them |
-| weight, is_sampled | how many requests it stands for, 1 / `sampling_p`; and whether that is known |
+| weight, is_sampled | the number of requests that it represents: 1 / `sampling_p`, and whether that is known |
 | incomplete | a trace without its root |
 | mixed | its session has requests of several versions |
 | ok, failed | as stored, and the opposite |
@@ -229,7 +229,7 @@ def _find_repeated(connection: duckdb.DuckDBPyConnection) -> None:
             scorer=fuzz.token_sort_ratio,
             processor=utils.default_process,
         )
-        places = found["place"][scores >= MIN_SIMILARITY].tolist()
+        places = [int(place) for place in found["place"][scores >= MIN_SIMILARITY]]
     connection.execute(
         "create or replace temp table asked_again as select unnest($1::bigint[])", [places]
     )
