@@ -176,6 +176,16 @@ def test_a_measure_that_says_too_little_is_never_green(
     assert done.code == code
 
 
+def test_a_damaged_file_is_not_left_out(gate: Callable[..., Done], weeks: Path) -> None:
+    folder = weeks / ".evalkit/traffic/damaged"
+    shutil.copytree(weeks / ".evalkit/traffic/w47", folder)
+    file = next((folder / "requests").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:300])
+    done = gate("damaged", "--against", "w46")
+    assert done.code == 3
+    assert "a stored file is damaged" in done.err
+
+
 def test_two_versions_are_compared_on_the_days_they_share(gate: Callable[..., Done]) -> None:
     done = gate("mixed", "--version", "v2", "--against-version", "v1", "--format", "json")
     found = read_json(done.out)
