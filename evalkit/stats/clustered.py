@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite, log, sqrt
+from math import inf, isfinite, log, pi, sin, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -205,19 +205,25 @@ def correlate(one: ClusteredEstimate, other: ClusteredEstimate) -> float:
     return min(max(float(np.sum(one.influence * other.influence)) / product, -1.0), 1.0)
 
 
-def predict_period(value: float, earlier: Floats, alpha: float) -> Interval:
+def predict_period(
+    value: float, earlier: Floats, alpha: float, *, is_share: bool = False
+) -> Interval:
     """Return the interval of the difference between a period and earlier ones that vary among themselves.
 
     `earlier`, shape (periods,), are the values of at least two equal periods. If nothing changed, a period
-    is one more draw from the same distribution, and the difference to the mean of the others has Student's
-    distribution with one degree of freedom less than there are earlier periods (Hahn and Meeker 1991, 4.7).
-    This holds also if the same users are in all periods.
+    is one more draw from the same distribution, which Student's prediction interval contains, with one
+    degree of freedom less than there are earlier periods (Hahn and Meeker 1991, 4.7). The bounds are the
+    value minus those. This holds also if the same users are in all periods. Shares vary more evenly as
+    the arcsine of their square root (Anscombe 1948).
     """
+    known = np.arcsin(np.sqrt(earlier)) if is_share else earlier
     periods = earlier.size
-    difference = value - float(np.mean(earlier))
-    deviation = float(np.std(earlier, ddof=1)) * sqrt(1 + 1 / periods)
-    half = t_quantile(alpha, periods - 1) * deviation
-    return Interval(difference - half, difference + half)
+    center = float(np.mean(known))
+    half = t_quantile(alpha, periods - 1) * float(np.std(known, ddof=1)) * sqrt(1 + 1 / periods)
+    ends = [center + half, center - half]
+    if is_share:
+        ends = [sin(min(max(end, 0.0), pi / 2)) ** 2 for end in ends]
+    return Interval(value - ends[0], value - ends[1])
 
 
 def find_p_value(is_excluded: Callable[[float], bool]) -> float:
