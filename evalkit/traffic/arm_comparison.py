@@ -42,10 +42,15 @@ def compare_arms(
     is_left_out = mixed if by == "version" else np.zeros_like(mixed)
     # Users have the same codes on both sides, so that those on both count once.
     sides = [
-        Part(chosen=arm.chosen & ~is_left_out, codes=facts.users, user_count=facts.user_count)
+        Part(
+            chosen=(chosen := arm.chosen & ~is_left_out),
+            index=np.flatnonzero(chosen),
+            codes=None,
+            user_count=facts.user_count,
+        )
         for arm in arms
     ]
-    tested = [(measure, stat) for measure in facts.measures for stat in measure.stats]
+    tested = [(measure, stat) for measure in facts.measures for stat in measure.reported_stats]
     found = [_compare(facts, sides, measure, stat, len(tested)) for measure, stat in tested]
     seen = [np.bincount(facts.users[side.chosen], minlength=facts.user_count) > 0 for side in sides]
     return ArmComparison(
@@ -78,7 +83,7 @@ def _compare(
     before, after = (estimate_cluster(facts, side, measure, stat) for side in sides)
     if before is None or after is None:
         return None
-    counts = [int(np.count_nonzero(facts.sizes[measure.name][side.chosen])) for side in sides]
+    counts = [int(np.count_nonzero(facts.sizes[measure.name][side.index])) for side in sides]
     change, low, high = _bound(before, after, measure, ALPHA)
     # All measures are looked at together, so that a word needs more than one test needs (Bonferroni).
     strict = _bound(before, after, measure, ALPHA / tests)
