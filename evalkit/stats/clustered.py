@@ -53,9 +53,8 @@ class Records:
 class ClusteredEstimate:
     """An estimate with the influence of each user on it, shape (user_count,), which sum up to 0.
 
-    `records` is their (weighted) number. `effective_users` is how many users with equally many records
-    would vary as much (Kish 1965). `bounds` returns the interval whose bounds are each wrong with
-    probability at most alpha.
+    `records` is their (weighted) number. `effective_users` is how many users with equally many records would
+    vary as much (Kish 1965). `bounds` returns the interval at an alpha, which each bound has for itself.
     """
 
     value: float
@@ -217,9 +216,8 @@ def predict_period(
     the arcsine of their square root (Anscombe 1948).
     """
     known = np.arcsin(np.sqrt(earlier)) if is_share else earlier
-    periods = earlier.size
-    center = float(np.mean(known))
-    half = t_quantile(alpha, periods - 1) * float(np.std(known, ddof=1)) * sqrt(1 + 1 / periods)
+    center, deviation = float(np.mean(known)), float(np.std(known, ddof=1))
+    half = t_quantile(alpha, earlier.size - 1) * deviation * sqrt(1 + 1 / earlier.size)
     ends = [center + half, center - half]
     if is_share:
         ends = [sin(min(max(end, 0.0), pi / 2)) ** 2 for end in ends]
