@@ -9,9 +9,9 @@ from evalkit.bisect.commit_run import CommitRun, LookPlan, Workspace, run_commit
 from evalkit.bisect.history import CommitRange
 from evalkit.bisect.search import Search, Verdict, count_steps, level_at_step, share_at_look
 from evalkit.bisect.verdict import (
+    BisectedMetric,
     CommitDecision,
     Ends,
-    Measure,
     StepRule,
     Version,
     choose_rule,
@@ -95,7 +95,7 @@ class Session:
         self,
         workspace: Workspace,
         history: CommitRange,
-        measure: Measure,
+        measure: BisectedMetric,
         limits: Limits,
         again: str,
     ) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "requirement",
     "set_guard",
     "systems",
+    "traffic_base",
     "unrun_sets",
     "workflow_files",
 ]

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.core.errors import InvalidInput
+from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import path_exists
 from evalkit.traffic.columns import SAMPLE_COLUMNS, TABLES, select_nothing
 
@@ -56,6 +56,7 @@ def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
 
     Raises:
         InvalidInput: there is no such store. The message names those that there are.
+        StoreError: a stored file is damaged.
     """
     if not path_exists(folder / IMPORTS_FILE):
         raise InvalidInput.single(_explain_missing(folder))
@@ -63,7 +64,14 @@ def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
 
     connection = duckdb.connect()
     for name in TABLES:
-        connection.execute(f"create view {name} as {select_table(folder, name)}")
+        try:
+            connection.execute(f"create view {name} as {select_table(folder, name)}")
+        except duckdb.Error as error:
+            connection.close()
+            reason = str(error).partition("\n")[0]
+            raise StoreError(
+                f"{folder / name}: a stored file is damaged: {reason}. Delete its day, and import again."
+            ) from error
     connection.execute(f"create view samples as {_select_samples(folder)}")
     for setting in (
         f"allowed_directories = [{quote_text(str(folder))}]",
@@ -102,6 +110,11 @@ def _select_samples(folder: Path) -> str:
 def quote_text(text: str) -> str:
     """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def quote_name(name: str) -> str:
+    """Return a text as the name of a column in SQL."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _explain_missing(folder: Path) -> str:
