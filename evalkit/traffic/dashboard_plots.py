@@ -1,0 +1,250 @@
+"""Draw the panels of the dashboard: the axis that all slices share, lines, stacks, marks, and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from evalkit.core.format import format_value
+from evalkit.report.html.axis import Axis, fit_axis
+from evalkit.report.html.history_plot import PlotView, tick_text
+from evalkit.report.html.time_plot import (
+    TOP_PX,
+    PlacedBar,
+    PlacedPoint,
+    TimeLine,
+    TimeMark,
+    TimeScale,
+    TimeValue,
+    join_neighbors,
+    place_marks,
+    place_steps,
+)
+from evalkit.report.html.views import true_minus
+from evalkit.traffic.dashboard_records import (
+    Panel,
+    PanelChange,
+    PanelLine,
+    PanelValue,
+    TimeAxis,
+)
+
+PanelScale = TimeScale
+MIN_REQUESTS = 5
+"""The fewest requests of a step whose value is drawn."""
+_HEIGHT_PX = 92.0
+NO_DATA = "no data"
+
+
+class PlacedLine(NamedTuple):
+    """The points of a line in pixels; the name is a class of the style sheet."""
+
+    name: str
+    points: list[PlacedPoint | None]
+
+
+class PlacedPanel(NamedTuple):
+    """What a panel draws for one slice."""
+
+    lines: list[PlacedLine]
+    bars: list[PlacedBar]
+    columns: range
+
+
+def fit_panel(panels: Sequence[Panel]) -> PanelScale:
+    """Return the scale of a panel, which is the same for all slices, so that they can be compared.
+
+    It has the values of all slices, and the intervals of all traffic, which is the first one.
+    """
+    shown: list[float | None] = []
+    for number, panel in enumerate(panels):
+        if panel.whole is not None:
+            shown += [0.0, *(sum(step) for step in zip(*_stack_values(panel), strict=True))]
+            continue
+        for line in panel.lines:
+            known = [each for each in line.steps if _is_drawn(each)]
+            shown += [each.value for each in known if each]
+            if number == 0:
+                shown += [bound for each in known if each for bound in (each.low, each.high)]
+    unit = panels[0].unit
+    is_share = not unit
+    axis = fit_axis(shown, least=0.0, most=1.0 if is_share else None)
+    # Counts, times, and costs start at 0, so that a step of 3 % does not look like a fall to nothing.
+    return TimeScale(axis if is_share and panels[0].whole is None else Axis(0.0, axis.high), _HEIGHT_PX)
+
+
+def place_panel(panel: Panel, scale: PanelScale) -> PlacedPanel:
+    """Return where the lines or the stack of a panel lie."""
+    columns = range(len(panel.lines[0].steps) if panel.lines else 0)
+    if panel.whole is not None:
+        return PlacedPanel([], list(scale.stack(_stack_values(panel))), columns)
+    return PlacedPanel(
+        [PlacedLine(line.name, scale.place(_time_line(line))) for line in panel.lines], [], columns
+    )
+
+
+def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PlotView:
+    """Return the view of a panel of all traffic."""
+    placed = place_panel(panel, scale)
+    columns = len(axis.names)
+    marks = [TimeMark(x, version, "version") for x, version in axis.starts]
+    changes = [TimeMark(each.step / columns, "", "change") for each in panel.changes]
+    labels_y, step_labels = place_steps(axis.labels, scale)
+    return {
+        "name": panel.name,
+        "title": panel.title,
+        "label": _finding(panel, axis),
+        "now": now_text(panel),
+        "about": about_text(panel),
+        "top": TOP_PX,
+        "bottom": scale.bottom,
+        "total": labels_y + 5,
+        "labels_y": labels_y,
+        "ticks": scale.ticks(partial(tick_text, unit=panel.unit)),
+        "stripes": [
+            (index / columns, (index + 1) / columns)
+            for index, is_weekend in enumerate(axis.weekend)
+            if is_weekend
+        ],
+        "marks": [*marks, *changes],
+        "mark_labels": place_marks(marks),
+        "step_labels": step_labels,
+        "bars": placed.bars,
+        "lines": [_line_view(line, columns) for line in placed.lines],
+        "texts": [step_text(panel, index) for index in range(columns)],
+        "names": axis.names,
+        "key": _key(panel),
+        "changes": [_change_text(panel, each, axis) for each in panel.changes],
+    }
+
+
+def show(value: float, unit: str) -> str:
+    """Return a value with its unit; a number of requests is a whole number."""
+    if unit == "requests":
+        return f"{value:,.0f}"
+    return true_minus(format_value(value, unit))
+
+
+def show_value(value: PanelValue | None, unit: str) -> str:
+    """Return a value with its interval."""
+    if value is None:
+        return NO_DATA
+    if value.low is None or value.high is None:
+        return show(value.value, unit)
+    return f"{show(value.value, unit)} ({show_interval(value, unit)})"
+
+
+def show_interval(value: PanelValue, unit: str) -> str:
+    """Return the interval of a value that has one."""
+    if value.low is None or value.high is None:
+        return ""
+    return f"{show(value.low, unit)} to {show(value.high, unit)}"
+
+
+def now_text(panel: Panel) -> str:
+    """Return the values of a panel in the whole time, without intervals."""
+    named = [
+        f"{line.name} {show(line.total.value, panel.unit)}".strip()
+        for line in panel.shown
+        if line.total is not None
+    ]
+    return ", ".join(named) or NO_DATA
+
+
+def about_text(panel: Panel) -> str:
+    """Return the interval of a panel, the requests in which it is known, and what else is to be said.
+
+    Of several percentiles, the interval is that of the one in the middle.
+    """
+    lines = [line for line in panel.shown if line.total is not None]
+    if not lines:
+        return panel.about
+    line = lines[len(lines) // 2]
+    if (total := line.total) is None:
+        return panel.about
+    interval = show_interval(total, panel.unit)
+    parts = (
+        f"{line.name} {interval}".strip() if interval else "",
+        # Of the number of requests, it is the value itself.
+        f"of {total.requests:,}" if total.value != total.requests else "",
+        panel.about,
+    )
+    return ", ".join(filter(None, parts))
+
+
+def step_text(panel: Panel, index: int) -> str:
+    """Return the values of a panel in one step, with those of the parts of a stack."""
+    unit = panel.unit
+    named = [
+        f"{line.name} {show_value(line.steps[index], unit)}".strip()
+        for line in panel.shown
+        if line.steps[index] is not None
+    ]
+    if panel.whole and len(panel.lines) > 1:
+        parts = [
+            f"{line.name} {show(value.value, unit)}"
+            for line in panel.lines
+            if (value := line.steps[index]) and value.value
+        ]
+        named += [f"of which {', '.join(parts)}"] if parts else []
+    return ", ".join(named) or NO_DATA
+
+
+def _is_drawn(value: PanelValue | None) -> bool:
+    return value is not None and value.requests >= MIN_REQUESTS
+
+
+def _time_line(line: PanelLine) -> TimeLine:
+    return TimeLine(
+        line.name,
+        [
+            TimeValue(each.value, each.low, each.high) if each and _is_drawn(each) else None
+            for each in line.steps
+        ],
+    )
+
+
+def _stack_values(panel: Panel) -> list[list[float]]:
+    return [[each.value if each else 0.0 for each in line.steps] for line in panel.lines]
+
+
+def _line_view(line: PlacedLine, columns: int) -> PlotView:
+    points = [(index, each) for index, each in enumerate(line.points) if each is not None]
+    return {
+        "name": line.name,
+        "intervals": [
+            ((index + 0.5) / columns, each.high_y, each.low_y)
+            for index, each in points
+            if each.high_y is not None and each.low_y is not None
+        ],
+        "segments": list(join_neighbors(line.points)),
+        "dots": [((index + 0.5) / columns, each.y) for index, each in points],
+    }
+
+
+def _key(panel: Panel) -> list[tuple[str, str]]:
+    if len(panel.lines) < 2:
+        return []
+    if panel.whole is not None:
+        return [(f"part{number}", line.name) for number, line in enumerate(panel.lines, start=1)]
+    return [(line.name, line.name) for line in panel.lines]
+
+
+def _change_text(panel: Panel, change: PanelChange, axis: TimeAxis) -> str:
+    by = f" with {change.version}" if change.version else ""
+    line = f"{panel.lines[min(1, len(panel.lines) - 1)].name} " if len(panel.shown) > 1 else ""
+    return (
+        f"Changed {axis.names[change.step]}{by}: {line}{show(change.before, panel.unit)} before, "
+        f"{show(change.after, panel.unit)} after"
+    )
+
+
+def _finding(panel: Panel, axis: TimeAxis) -> str:
+    """Return what a plot shows, as a sentence for readers who do not see it."""
+    steps = [
+        each.value for line in panel.shown[:1] for each in line.steps if each and _is_drawn(each)
+    ]
+    span = f"{show(min(steps), panel.unit)} to {show(max(steps), panel.unit)}" if steps else NO_DATA
+    changes = [_change_text(panel, each, axis) for each in panel.changes]
+    return "; ".join([f"{panel.title} by {axis.step}: {now_text(panel)}, each {span}", *changes])

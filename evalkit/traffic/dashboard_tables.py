@@ -1,0 +1,181 @@
+"""Lay out the tables of the dashboard: two versions or arms, errors, and the groups of each dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from evalkit.core.format import format_change
+from evalkit.core.literals import Outcome
+from evalkit.report.html.views import true_minus
+from evalkit.traffic.dashboard_panels import known_measures
+from evalkit.traffic.dashboard_plots import NO_DATA, show
+from evalkit.traffic.dashboard_records import DashboardCell, DashboardTable
+from evalkit.traffic.measures import MEASURES, Stat, find_measure
+from evalkit.traffic.report_record import (
+    Comparison,
+    Difference,
+    Direction,
+    Estimate,
+    Group,
+    TrafficReport,
+)
+
+_OUTCOMES: dict[Direction, Outcome] = {"worse": "fail", "better": "pass"}
+_SHOWN: tuple[Direction, ...] = ("worse", "better", "changed")
+_MAX_ERRORS = 20
+_MAX_VERSIONS = 5
+_COLUMNS: tuple[tuple[str, Stat], ...] = (
+    ("success_rate", "mean"),
+    ("error_rate", "mean"),
+    ("escalation_rate", "mean"),
+    ("satisfaction", "mean"),
+    ("latency_s", "p95"),
+    ("cost_usd", "mean"),
+)
+"""The columns of the tables of groups."""
+
+
+def name_difference(difference: Difference) -> str:
+    """Return the measure of a difference, with its statistic."""
+    title = find_measure(difference.measure).title
+    return title if difference.stat == "mean" else f"{title} {difference.stat}"
+
+
+def build_comparison(comparison: Comparison) -> DashboardTable:
+    """Return the measures of two versions or arms, with the interval of the change."""
+    base, candidate = comparison.base, comparison.candidate
+    parts = [
+        "all at the same time" if comparison.is_concurrent else "not at the same time",
+        f"{comparison.shared_users:,} users with both" if comparison.shared_users else "",
+        f"{comparison.mixed:,} requests of sessions with both left out" if comparison.mixed else "",
+    ]
+    return DashboardTable(
+        title=f"{comparison.by.capitalize()} {candidate} compared with {base}",
+        columns=("measure", base, candidate, "change", "interval", "result"),
+        rows=tuple(
+            (name_difference(each), _difference_cells(each))
+            for direction in _SHOWN
+            for each in comparison.differences
+            if each.direction == direction
+        ),
+        about=", ".join(filter(None, parts)),
+        folded=tuple(
+            (name_difference(each), _difference_cells(each))
+            for each in comparison.differences
+            if each.direction not in _SHOWN
+        ),
+    )
+
+
+def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
+    """Return the values of the two versions that are compared, for the panel of each measure."""
+    found = {}
+    for comparison in report.comparisons:
+        for each in comparison.differences:
+            measure = find_measure(each.measure)
+            stat = "p95" if measure.unit == "s" else "mean"
+            before, after = each.base.value, each.candidate.value
+            if comparison.by != "version" or each.stat != stat or before is None or after is None:
+                continue
+            name = "" if stat == "mean" else f"{stat} "
+            text = (
+                f"{name}{comparison.base} {show(before, measure.unit)} → "
+                f"{comparison.candidate} {show(after, measure.unit)}"
+            )
+            outcome = _OUTCOMES.get(each.direction)
+            found[each.measure] = DashboardCell(text, each.direction if outcome else "", outcome)
+    return found
+
+
+def _difference_cells(each: Difference) -> tuple[DashboardCell, ...]:
+    unit = find_measure(each.measure).unit
+    interval = ""
+    if each.low is not None and each.high is not None:
+        interval = f"{format_change(each.low, unit)} to {format_change(each.high, unit)}"
+    return (
+        _estimate_cell(each.base, unit),
+        _estimate_cell(each.candidate, unit),
+        DashboardCell("" if each.change is None else true_minus(format_change(each.change, unit))),
+        DashboardCell(true_minus(interval)),
+        DashboardCell(each.direction, "", _OUTCOMES.get(each.direction)),
+    )
+
+
+def build_errors(report: TrafficReport) -> DashboardTable | None:
+    """Return the types of errors with their number in each version; None without an error."""
+    errors = report.whole.errors
+    if not errors:
+        return None
+    versions = report.versions[-_MAX_VERSIONS:] if len(report.versions) > 1 else ()
+    failed = sum(errors.values())
+    rows = [
+        (
+            name,
+            (
+                DashboardCell(f"{count:,}"),
+                DashboardCell(f"{count / failed:.1%}"),
+                *(_error_cell(group, name) for group in versions),
+            ),
+        )
+        for name, count in list(errors.items())[:_MAX_ERRORS]
+    ]
+    more = len(errors) - len(rows)
+    about = "for each version, the share of its requests" if versions else ""
+    return DashboardTable(
+        title="Errors",
+        columns=("type", "requests", "share of errors", *(group.name for group in versions)),
+        rows=tuple(rows),
+        about=", ".join(filter(None, [about, f"{more:,} rarer types left out" if more else ""])),
+    )
+
+
+def _error_cell(group: Group, error: str) -> DashboardCell:
+    count = group.errors.get(error, 0)
+    return DashboardCell(f"{count:,}", f"{count / max(group.requests, 1):.1%}")
+
+
+def build_groups(report: TrafficReport) -> Iterator[DashboardTable]:
+    """Yield a table for each dimension with several groups: the most important measures of each."""
+    known = {measure.name for measure in known_measures(report)}
+    columns = [each for each in _COLUMNS if each[0] in known]
+    for breakdown in report.breakdowns:
+        if breakdown.by == "day" or len(breakdown.groups) < 2:
+            continue
+        parts = [
+            "a request counts for each of its tools" if breakdown.by == "tool" else "",
+            f"{breakdown.unlisted:,} smaller ones left out" if breakdown.unlisted else "",
+        ]
+        yield DashboardTable(
+            title=f"By {breakdown.by}",
+            columns=(breakdown.by, "requests", *(_column_title(*each) for each in columns)),
+            rows=tuple(
+                (
+                    group.name,
+                    (
+                        DashboardCell(f"{group.requests:,}", f"{group.users:,} users"),
+                        *(
+                            _estimate_cell(group.find(*each), find_measure(each[0]).unit)
+                            for each in columns
+                        ),
+                    ),
+                )
+                for group in breakdown.groups
+            ),
+            about=", ".join(filter(None, parts)),
+        )
+
+
+def _column_title(measure: str, stat: Stat) -> str:
+    title = next(each.title for each in MEASURES if each.name == measure)
+    return title if stat == "mean" else f"{title} {stat}"
+
+
+def _estimate_cell(estimate: Estimate | None, unit: str) -> DashboardCell:
+    if estimate is None or estimate.value is None:
+        return DashboardCell(NO_DATA)
+    note = f"of {estimate.requests:,}"
+    if estimate.low is not None and estimate.high is not None:
+        note = f"{show(estimate.low, unit)} to {show(estimate.high, unit)}"
+    return DashboardCell(show(estimate.value, unit), note)
+
+
