@@ -105,7 +105,10 @@ def _headline(report: TrafficReport) -> Headline:
     if worse and better:
         also = f"Worse: {_list_changes(worse)}. Better: {_list_changes(better)}. {limit}"
         return Headline(
-            f"WORSE AND BETTER SINCE {newer}", "inconclusive", f"{newer} differs from {older}.", also
+            f"WORSE AND BETTER SINCE {newer}",
+            "inconclusive",
+            f"{newer} differs from {older}.",
+            also,
         )
     if worse:
         return Headline(f"WORSE SINCE {newer}", "fail", f"{newer} is worse than {older}.", found)
@@ -155,9 +158,7 @@ def _notes(report: TrafficReport) -> list[str]:
             f"{format_count(report.retries, 'failed attempt')} that the client repeated are not counted."
         )
     if report.incomplete:
-        notes.append(
-            f"{format_count(report.incomplete, 'trace')} without a root have no latency."
-        )
+        notes.append(f"{format_count(report.incomplete, 'trace')} without a root have no latency.")
     if report.changes:
         notes.append("A level that changed is a hint where to look, and no test.")
     notes.append("The page has no questions, answers, comments, users, or sessions.")

@@ -53,12 +53,7 @@ def render_dashboard(dashboard: Dashboard) -> str:
             for number, (dimension, known) in enumerate(values.items())
         ],
         left_out=len(dashboard.slices) - 1 - len(others),
-        slices=_embed(
-            {
-                _slice_key(each, values): _slice_data(each, scales)
-                for each in others
-            }
-        ),
+        slices=_embed({_slice_key(each, values): _slice_data(each, scales) for each in others}),
         plots=[draw_panel(panel, scales[panel.name], dashboard.axis) for panel in whole.panels],
         compared=dashboard.compared,
         axis=dashboard.axis,
@@ -75,7 +70,9 @@ def render_dashboard(dashboard: Dashboard) -> str:
 
 def fit_slices(dashboard: Dashboard) -> list[TrafficSlice]:
     """Return the parts of traffic that the page can hold, those of one dimension first, then the largest."""
-    per_slice = sum(len(panel.lines) for panel in dashboard.slices[0].panels) * len(dashboard.axis.names)
+    per_slice = sum(len(panel.lines) for panel in dashboard.slices[0].panels) * len(
+        dashboard.axis.names
+    )
     ordered = sorted(dashboard.slices[1:], key=lambda each: (len(each.chosen), -each.requests))
     return ordered[: MAX_VALUES // max(per_slice, 1)]
 
@@ -94,9 +91,7 @@ def _slice_key(part: TrafficSlice, values: Mapping[str, Sequence[str]]) -> str:
     return " ".join(f"{dimension}:{value}" for dimension, value in chosen)
 
 
-def _slice_data(
-    part: TrafficSlice, scales: Mapping[str, PanelScale]
-) -> dict[str, Any]:
+def _slice_data(part: TrafficSlice, scales: Mapping[str, PanelScale]) -> dict[str, Any]:
     """Return the positions and the texts of a slice, which the script shows."""
     plots, texts = {}, {}
     for panel in part.panels:
@@ -120,9 +115,7 @@ def _used_dimensions(
     return [name for name in values if any(each.values.get(name) for each in requests)]
 
 
-def _request_view(
-    request: ListedRequest, values: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
+def _request_view(request: ListedRequest, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return a request with the numbers of its values, by which the script filters."""
     numbers = {
         number: "".join(

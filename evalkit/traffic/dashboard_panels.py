@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from evalkit.traffic.dashboard_records import (
     Panel,
@@ -38,7 +39,7 @@ _ORDER = (
 )
 """The first panels: what harms users, then load, latency, and cost, then what users think of it."""
 _QUANTILES: tuple[Stat, ...] = ("p50", "p95", "p99")
-_STEP_NAMES = {3600: "hour", 86_400: "day", 604_800: "week"}
+_STEP_NAMES = {60: "minute", 3600: "hour", 86_400: "day", 604_800: "week"}
 
 
 def name_step(seconds: int) -> str:
@@ -49,12 +50,11 @@ def name_step(seconds: int) -> str:
 
 
 def build_axis(report: TrafficReport) -> TimeAxis:
-    """Return the time axis of a report: days as labels, hours if there are at most two days."""
+    """Return the time axis of a report: days as labels, hours and minutes if there is only one day."""
     starts = [datetime.fromisoformat(step.start) for step in find_timeline(report).steps]
     days = {each.date() for each in starts}
-    is_daily = report.step_s >= 86_400
-    clock = "" if is_daily else " %H:%M"
-    if len(days) <= 2 and not is_daily:
+    clock = "" if report.step_s >= 86_400 else " %H:%M"
+    if len(days) == 1 and clock:
         labels = [f"{each:%H:%M}" for each in starts]
     elif len(days) <= 14:
         labels = [f"{each:%a} {each.day}" for each in starts]
@@ -70,6 +70,11 @@ def build_axis(report: TrafficReport) -> TimeAxis:
         step=name_step(report.step_s),
         names=tuple(f"{each:%a} {each:%b} {each.day}{each.strftime(clock)}" for each in starts),
         labels=tuple(labels),
+        midnights=tuple(
+            index / len(starts)
+            for index, (one, other) in enumerate(pairwise(starts), start=1)
+            if clock and one.date() != other.date()
+        ),
         weekend=tuple(report.step_s <= 86_400 and each.weekday() >= 5 for each in starts),
         # A version that served in the first step may have served before.
         starts=tuple(mark for mark in sorted(marks) if mark[0] * len(starts) >= 1),
@@ -102,7 +107,9 @@ def build_slices(
     whole = panels.build((), report.whole, find_timeline(report))
     found = [whole]
     for by, group in _list_groups(report):
-        found.append(panels.build(((by, group.name),), group, find_timeline(report, by, group.name)))
+        found.append(
+            panels.build(((by, group.name),), group, find_timeline(report, by, group.name))
+        )
     for version, part in within.items():
         for by, group in _list_groups(part):
             timeline = find_timeline(part, by, group.name)
@@ -177,7 +184,9 @@ class _Panels:
         whole = _line("", measure.name, "mean", group, timeline)
         names = [*self._errors, *([OTHER] if len(self._report.whole.errors) > MAX_PARTS else [])]
 
-        def part(name: str, total: PanelValue | None, errors: Mapping[str, int]) -> PanelValue | None:
+        def part(
+            name: str, total: PanelValue | None, errors: Mapping[str, int]
+        ) -> PanelValue | None:
             if total is None:
                 return None
             count = errors.get(name, 0)
@@ -206,12 +215,12 @@ class _Panels:
             changes=self._changes(measure) if is_whole else (),
         )
 
-    def _load_panel(
-        self, chosen: Mapping[str, str], group: Group, timeline: Timeline
-    ) -> Panel:
+    def _load_panel(self, chosen: Mapping[str, str], group: Group, timeline: Timeline) -> Panel:
         """Return the number of requests: of all traffic by version, else as one part."""
         counts = {
-            version: [step.requests for step in find_timeline(self._report, "version", version).steps]
+            version: [
+                step.requests for step in find_timeline(self._report, "version", version).steps
+            ]
             for version in self._versions
         }
         counts = {version: found for version, found in counts.items() if found}
@@ -265,9 +274,7 @@ def _line(name: str, measure: str, stat: Stat, group: Group, timeline: Timeline)
     )
 
 
-def _find(
-    estimates: Sequence[Estimate], measure: str, stat: Stat | None = None
-) -> Estimate | None:
+def _find(estimates: Sequence[Estimate], measure: str, stat: Stat | None = None) -> Estimate | None:
     """Return an estimate that is known; of any statistic if none is named."""
     for each in estimates:
         if each.measure == measure and stat in (None, each.stat) and each.value is not None:

@@ -71,7 +71,9 @@ def fit_panel(panels: Sequence[Panel]) -> PanelScale:
     is_share = not unit
     axis = fit_axis(shown, least=0.0, most=1.0 if is_share else None)
     # Counts, times, and costs start at 0, so that a step of 3 % does not look like a fall to nothing.
-    return TimeScale(axis if is_share and panels[0].whole is None else Axis(0.0, axis.high), _HEIGHT_PX)
+    return TimeScale(
+        axis if is_share and panels[0].whole is None else Axis(0.0, axis.high), _HEIGHT_PX
+    )
 
 
 def place_panel(panel: Panel, scale: PanelScale) -> PlacedPanel:
@@ -107,6 +109,7 @@ def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PlotView:
             for index, is_weekend in enumerate(axis.weekend)
             if is_weekend
         ],
+        "midnights": axis.midnights,
         "marks": [*marks, *changes],
         "mark_labels": place_marks(marks),
         "step_labels": step_labels,

@@ -70,12 +70,14 @@ class TrafficSlice:
 class TimeAxis:
     """The steps from left to right: `names` say exactly when one starts, `labels` are those of the axis.
 
-    `starts` are the first requests of versions, as shares of the width. `weekend` marks the steps on Saturdays and Sundays.
+    `midnights` between steps that are shorter than a day and `starts`, the first requests of versions, are
+    shares of the width. `weekend` marks the steps on Saturdays and Sundays.
     """
 
     step: str
     names: tuple[str, ...]
     labels: tuple[str, ...]
+    midnights: tuple[float, ...]
     weekend: tuple[bool, ...]
     starts: tuple[tuple[float, str], ...]
 

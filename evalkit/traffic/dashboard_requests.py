@@ -101,7 +101,15 @@ def build_error_table(
     more = len(rows) - len(found)
     return DashboardTable(
         title="Errors",
-        columns=("error", "requests", "share of errors", "first", "last", "versions", "newest text"),
+        columns=(
+            "error",
+            "requests",
+            "share of errors",
+            "first",
+            "last",
+            "versions",
+            "newest text",
+        ),
         rows=tuple(found),
         about=f"{more:,} rarer types are left out" if more else "",
     )

@@ -177,5 +177,3 @@ def _estimate_cell(estimate: Estimate | None, unit: str) -> DashboardCell:
     if estimate.low is not None and estimate.high is not None:
         note = f"{show(estimate.low, unit)} to {show(estimate.high, unit)}"
     return DashboardCell(show(estimate.value, unit), note)
-
-

@@ -20,14 +20,6 @@ the stored traffic that the next one might be missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from evalkit.traffic.table import quote_text
-
-if TYPE_CHECKING:
-    import duckdb
-
 MATURITY_HOURS = 72.0
 """Feedback counts if it came at most so long after its request, so that all requests had equally long."""
 

@@ -22,14 +22,16 @@ from evalkit.traffic.report_record import (
 )
 
 START = datetime(2026, 11, 16, tzinfo=UTC)
-CHANGED = 9
+DAYS = 8
+CHANGED = 5
 """The day of v2."""
+SHOWN = ("success_rate", "error_rate", "escalation_rate", "satisfaction", "latency_s", "cost_usd")
 
 
 def _estimates(random: Random, requests: int, *, is_v2: bool) -> Iterator[Estimate]:
     levels = {"success_rate": 0.83 if is_v2 else 0.93, "escalation_rate": 0.2 if is_v2 else 0.07}
     scales = {"s": 2.0, "usd": 0.0015, "tokens": 400.0}
-    for measure in MEASURES:
+    for measure in filter(lambda each: each.name in SHOWN, MEASURES):
         for stat in measure.stats:
             share = {"p50": 1.0, "p95": 2.6, "p99": 4.0, "mean": 1.2}[stat]
             level = scales[measure.unit] * share if measure.unit else levels.get(measure.name, 0.12)
@@ -41,27 +43,35 @@ def _estimates(random: Random, requests: int, *, is_v2: bool) -> Iterator[Estima
                     stat=stat,
                     value=value,
                     low=value * 0.94 if stat != "p99" else None,
-                    high=min(value * 1.06, 1.0 if not measure.unit else value * 2) if stat != "p99" else None,
+                    high=min(value * 1.06, 1.0 if not measure.unit else value * 2)
+                    if stat != "p99"
+                    else None,
                     requests=known,
                     users=max(known // 6, 1),
                 )
 
 
-def _group(random: Random, name: str, requests: int, *, is_v2: bool, first: datetime = START) -> Group:
+def _group(
+    random: Random, name: str, requests: int, *, is_v2: bool, first: datetime = START
+) -> Group:
     return Group(
         name=name,
         requests=requests,
         users=requests // 8,
         first=first.isoformat(),
-        last=(START + timedelta(days=13, hours=23)).isoformat(),
+        last=(START + timedelta(days=DAYS - 1, hours=23)).isoformat(),
         estimates=tuple(_estimates(random, requests, is_v2=is_v2)),
-        errors={"Timeout": requests // 25, "ToolError": requests // (12 if is_v2 else 60), "RateLimit": 3},
+        errors={
+            "Timeout": requests // 25,
+            "ToolError": requests // (12 if is_v2 else 60),
+            "RateLimit": 3,
+        },
     )
 
 
 def _timeline(random: Random, by: str, name: str, shares: Mapping[int, float]) -> Timeline:
     steps = []
-    for day in range(14):
+    for day in range(DAYS):
         requests = int(shares.get(day, shares.get(-1, 1.0)) * (70 if day % 7 >= 5 else 150))
         known = tuple(_estimates(random, requests, is_v2=day >= CHANGED)) if requests else ()
         steps.append(
@@ -77,10 +87,10 @@ def _timeline(random: Random, by: str, name: str, shares: Mapping[int, float]) -
 
 
 def full_report() -> TrafficReport:
-    """Return two weeks with two versions, the second one worse, and groups of every dimension."""
+    """Return eight days with two versions, the second one worse, and groups of every dimension."""
     random = Random(5)
-    after = {day: 0.0 for day in range(CHANGED)} | {-1: 1.0}
-    before = {day: 1.0 for day in range(CHANGED)} | {-1: 0.0}
+    after = dict.fromkeys(range(CHANGED), 0.0) | {-1: 1.0}
+    before = dict.fromkeys(range(CHANGED), 1.0) | {-1: 0.0}
     second = START + timedelta(days=CHANGED, hours=10)
     versions = (
         _group(random, "v1", 1200, is_v2=False),
@@ -89,7 +99,7 @@ def full_report() -> TrafficReport:
     others = {
         "model": ("claude-haiku-4-5", "gpt-4o-mini"),
         "variant": ("control", "short-prompt"),
-        "tool": ("lookup_order", "refund", "track_parcel", "handover"),
+        "tool": ("lookup_order", "refund", "handover"),
     }
     groups = {
         by: tuple(_group(random, name, 500 - 90 * n, is_v2=False) for n, name in enumerate(names))
@@ -113,7 +123,7 @@ def full_report() -> TrafficReport:
         name="prod-2026w48",
         filters=(),
         start=START.isoformat(),
-        end=(START + timedelta(days=13, hours=23)).isoformat(),
+        end=(START + timedelta(days=DAYS - 1, hours=23)).isoformat(),
         cluster="user",
         step_s=86_400,
         whole=_group(random, "", 1790, is_v2=False),
@@ -214,5 +224,5 @@ def listed_requests() -> tuple[ListedRequest, ...]:
             cost="$0.0021",
             error="ToolError" if number % 3 else "",
         )
-        for number in range(40)
+        for number in range(12)
     )

@@ -31,7 +31,7 @@ def write_page(path: Path, report: TrafficReport, **parts: TrafficReport) -> Pat
     return path
 
 
-def test_a_page_of_two_weeks_passes_the_check_of_pages(browser: Any, tmp_path: Path) -> None:
+def test_a_page_of_several_days_passes_the_check_of_pages(browser: Any, tmp_path: Path) -> None:
     check_page(browser, write_page(tmp_path / "page.html", full_report()))
 
 
@@ -59,15 +59,15 @@ def test_filters_show_the_values_of_a_part_and_its_requests(browser: Any, tmp_pa
         assert found.value is not None
         assert page.inner_text("[data-all=success_rate]") == f"{found.value:.1%}" != whole
         assert "590 requests of version v2" in page.inner_text("#slice-about")
-        # All traffic stays as a thin line behind that of the version, which began on the tenth day.
+        # All traffic stays as a thin line behind that of the version, which began on the sixth day.
         drawn = page.locator("[data-plot=success_rate] .slice circle")
-        assert (drawn.count(), page.locator("[data-plot=success_rate] .ghost").count()) == (5, 1)
+        assert (drawn.count(), page.locator("[data-plot=success_rate] .ghost").count()) == (3, 1)
         assert page.inner_text("[data-step='success_rate 0']", timeout=500) == ""
         assert page.text_content("[data-step='success_rate 0']") == "no data"
         assert 0 < page.evaluate(ROWS) < listed
         # Two filters have values if a version is one of them. Otherwise the plots show all traffic.
         page.evaluate(CHOOSE, [3, "2"])
-        assert "tool track_parcel" in page.inner_text("#slice-about")
+        assert "tool handover" in page.inner_text("#slice-about")
         page.evaluate(CHOOSE, [0, ""])
         page.evaluate(CHOOSE, [1, "0"])
         assert page.is_visible("#slice-missing")
