@@ -4,6 +4,7 @@ __all__ = [
     "agreement",
     "allotment",
     "association",
+    "change_points",
     "clustered",
     "distributions",
     "exchange_test",

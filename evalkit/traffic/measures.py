@@ -64,14 +64,20 @@ def _rate(
     )
 
 
-def _value(column: str, title: str, unit: str, meaning: str) -> Measure:
+def _value(
+    column: str,
+    title: str,
+    unit: str,
+    meaning: str,
+    better: Literal["higher", "lower", ""] = "lower",
+) -> Measure:
     return Measure(
         name=column,
         kind="value",
         title=title,
         numerator=f"coalesce({column}, 0)",
         denominator=f"({column} is not null)::integer",
-        better="lower",
+        better=better,
         unit=unit,
         meaning=meaning,
     )
@@ -143,8 +149,10 @@ MEASURES: tuple[Measure, ...] = (
         unit="usd",
         meaning="cost of all requests, failed ones too, for each that succeeded",
     ),
-    _value("input_tokens", "input tokens", "tokens", "tokens that models read for a request"),
-    _value("output_tokens", "output tokens", "tokens", "tokens that models wrote for a request"),
+    _value("input_tokens", "input tokens", "tokens", "tokens that models read for a request", ""),
+    _value(
+        "output_tokens", "output tokens", "tokens", "tokens that models wrote for a request", ""
+    ),
 )
 """All measures, by importance."""
 
