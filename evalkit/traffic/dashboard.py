@@ -7,7 +7,6 @@ from datetime import datetime
 
 from evalkit.core.format import format_count
 from evalkit.traffic.dashboard_panels import (
-    UNVERSIONED,
     build_axis,
     build_slices,
     known_measures,
@@ -22,6 +21,7 @@ from evalkit.traffic.dashboard_tables import (
     compare_panels,
     name_difference,
 )
+from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.measures import MEASURES
 from evalkit.traffic.report_record import Difference, TrafficReport
 
@@ -148,17 +148,10 @@ def _notes(report: TrafficReport) -> list[str]:
         "request": "no request names a user or a session, so that each is taken for independent",
     }
     notes = [
-        f"Each bound of an interval is wrong with a chance of at most 5%: {clusters[report.cluster]}.",
-        "Each measure counts the requests in which it is known. Unknown is never 0, and silence is not "
-        "satisfaction.",
         *report.warnings,
+        f"Each bound of an interval is wrong with a chance of at most 5%: {clusters[report.cluster]}.",
+        "Each measure counts the requests in which it is known: unknown is never 0.",
     ]
-    if report.retries:
-        notes.append(
-            f"{format_count(report.retries, 'failed attempt')} that the client repeated are not counted."
-        )
-    if report.incomplete:
-        notes.append(f"{format_count(report.incomplete, 'trace')} without a root have no latency.")
     if report.changes:
         notes.append("A level that changed is a hint where to look, and no test.")
     notes.append("The page has no questions, answers, comments, users, or sessions.")

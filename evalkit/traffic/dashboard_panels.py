@@ -14,13 +14,12 @@ from evalkit.traffic.dashboard_records import (
     TimeAxis,
     TrafficSlice,
 )
+from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.measures import MEASURES, Measure, Stat
 from evalkit.traffic.report_record import Estimate, Group, Step, Timeline, TrafficReport
 
 LOAD = "requests"
 OTHER = "other"
-UNVERSIONED = "unversioned"
-"""The group of the requests that name no version."""
 MAX_PARTS = 4
 """The most parts of a stack that have a color of their own; the rest is one more."""
 
@@ -136,7 +135,10 @@ class _Panels:
         self._report = report
         self._measures = known_measures(report)
         self._errors = tuple(report.whole.errors)[:MAX_PARTS]
-        self._versions = tuple(group.name for group in report.versions)[-MAX_PARTS:]
+        named = [group.name for group in report.versions if group.name != UNVERSIONED]
+        self._versions = named[1 - MAX_PARTS :]
+        if len(named) < len(report.versions):
+            self._versions.append(UNVERSIONED)
         self._steps = [step.start for step in find_timeline(report).steps]
 
     def build(

@@ -102,6 +102,7 @@ class DashboardTable(NamedTuple):
     rows: tuple[TableRow, ...]
     about: str = ""
     folded: tuple[TableRow, ...] = ()
+    folded_title: str = ""
 
 
 class ListedRequest(NamedTuple):

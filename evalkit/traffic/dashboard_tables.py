@@ -44,6 +44,7 @@ def name_difference(difference: Difference) -> str:
 def build_comparison(comparison: Comparison) -> DashboardTable:
     """Return the measures of two versions or arms, with the interval of the change."""
     base, candidate = comparison.base, comparison.candidate
+    shown = any(each.direction in _SHOWN for each in comparison.differences)
     parts = [
         "all at the same time" if comparison.is_concurrent else "not at the same time",
         f"{comparison.shared_users:,} users with both" if comparison.shared_users else "",
@@ -63,6 +64,11 @@ def build_comparison(comparison: Comparison) -> DashboardTable:
             (name_difference(each), _difference_cells(each))
             for each in comparison.differences
             if each.direction not in _SHOWN
+        ),
+        folded_title=", ".join(
+            f"{count} {'more ' if shown else ''}with {direction}"
+            for direction in ("no difference shown", "too little data")
+            if (count := sum(each.direction == direction for each in comparison.differences))
         ),
     )
 
