@@ -52,7 +52,8 @@ def _seasonal(values: Floats, period: int) -> Floats:
     around = (sums[start + period] - sums[start]) / period
     places = np.arange(count) % period
     typical = np.array([np.median((values - around)[places == place]) for place in range(period)])
-    return (typical - typical.mean())[places]
+    pattern: Floats = (typical - typical.mean())[places]
+    return pattern
 
 
 def _partition(values: Floats, weights: Floats, penalty: float) -> list[int]:

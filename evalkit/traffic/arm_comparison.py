@@ -29,20 +29,21 @@ class Arm:
 
 
 def compare_arms(
-    facts: Facts, by: str, base: Arm, candidate: Arm, *, mixed: Bools, steps: Ints
+    facts: Facts, by: str, arms: tuple[Arm, Arm], *, mixed: Bools, steps: Ints
 ) -> Comparison:
-    """Compare two arms, measure by measure.
+    """Compare two arms, measure by measure; the first one is the base.
 
     `mixed`, shape (requests,), are the requests of sessions with several versions, which are left out.
     `steps` has the step of the time axis of each request.
     """
     import numpy as np  # noqa: PLC0415
 
+    base, candidate = arms
     is_left_out = mixed if by == "version" else np.zeros_like(mixed)
     # Users have the same codes on both sides, so that those on both count once.
     sides = [
         Part(chosen=arm.chosen & ~is_left_out, codes=facts.users, user_count=facts.user_count)
-        for arm in (base, candidate)
+        for arm in arms
     ]
     tested = [(measure, stat) for measure in facts.measures for stat in measure.stats]
     found = [_compare(facts, sides, measure, stat, len(tested)) for measure, stat in tested]

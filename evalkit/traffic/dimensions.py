@@ -109,17 +109,23 @@ def find_errors(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, 
 
 def choose_groups(connection: duckdb.DuckDBPyConnection, dimension: Dimension) -> dict[str, Bools]:
     """Return which requests are in each listed group, arrays of shape (requests,)."""
+    import numpy as np  # noqa: PLC0415 - only where numbers are needed
+
     if dimension.by == "tool":
         columns = ", ".join(
             f"coalesce(list_contains(tools, {quote_text(name)}), false) as g{index}"
             for index, name in enumerate(dimension.names)
         )
-        found = connection.execute(f"select {columns} from facts").fetchnumpy()  # noqa: S608
-        return {name: found[f"g{index}"] for index, name in enumerate(dimension.names)}
+        found = connection.execute(f"select {columns or 'ts'} from facts").fetchnumpy()  # noqa: S608
+        return {
+            name: np.asarray(found[f"g{index}"], dtype=bool)
+            for index, name in enumerate(dimension.names)
+        }
     found = connection.execute(
         f"select {dimension.select_code()}::integer as code from facts"  # noqa: S608
     ).fetchnumpy()
-    return {name: found["code"] == index for index, name in enumerate(dimension.names, 1)}
+    codes = np.asarray(found["code"])
+    return {name: codes == index for index, name in enumerate(dimension.names, 1)}
 
 
 def read_filters(texts: Sequence[str]) -> str:

@@ -62,11 +62,8 @@ def load_facts(connection: duckdb.DuckDBPyConnection) -> Facts:
     """Load the table `facts`, with the measures that are known in any request."""
     import numpy as np  # noqa: PLC0415 - only where numbers are needed
 
-    known = connection.execute(
-        "select "
-        + ", ".join(f"bool_or(({each.denominator}) > 0)" for each in MEASURES)
-        + " from facts"
-    ).fetchone()
+    flags = ", ".join(f"bool_or(({each.denominator}) > 0)" for each in MEASURES)
+    known = connection.execute(f"select {flags} from facts").fetchone()  # noqa: S608
     measures = [each for each, is_known in zip(MEASURES, known or (), strict=False) if is_known]
     columns = ", ".join(
         f"({each.numerator})::double as y{index}, ({each.denominator})::double as n{index}"

@@ -67,19 +67,26 @@ OBJECTION = (
 """What an objection begins with, in lower case: English, German, French, and Spanish."""
 
 _PERSONAL = "<(?:email|phone|card|iban|national_id):[0-9a-f]{12}>"
-_SECRET = "<secret:[0-9a-f]{12}>"
+_HIDDEN = "<secret:[0-9a-f]{12}>"
 
 _MACROS = (
     # Inputs are in lower case, and cut.
     r"plain(t) as trim(regexp_replace(t, '[^\p{L}\p{N}]+', ' ', 'g'))",
     "numbers(t) as list_sort(list_distinct(regexp_extract_all(t, '[0-9]+')))",
-    "chars(t) as list_distinct(list_transform(range(1, greatest(length(t) - 1, 2)), "
-    "lambda i: substr(t, i, 3)))",
+    """
+    chars(t) as list_distinct(
+        list_transform(range(1, greatest(length(t) - 1, 2)), lambda i: substr(t, i, 3)))
+    """,
     "likeness(a, b) as len(list_intersect(a, b)) / len(list_distinct(list_concat(a, b)))",
-    "is_similar(a, b) as numbers(a) = numbers(b) "
-    f"and likeness(chars(plain(a)), chars(plain(b))) >= {MIN_SIMILARITY}",
-    "has_new(answer, question, pattern) as len(list_filter(regexp_extract_all(answer, pattern), "
-    "lambda token: not contains(coalesce(question, ''), token))) > 0",
+    f"""
+    is_similar(a, b) as
+        numbers(a) = numbers(b) and likeness(chars(plain(a)), chars(plain(b))) >= {MIN_SIMILARITY}
+    """,
+    """
+    has_new(answer, question, pattern) as len(list_filter(
+        regexp_extract_all(answer, pattern),
+        lambda token: not contains(coalesce(question, ''), token))) > 0
+    """,
 )
 
 _RATINGS = """
@@ -114,7 +121,7 @@ with base as (
         case when output is not null and list_contains($redacted, import_id)
             then contains(output, '<') and has_new(output, input, '{_PERSONAL}') end as has_pii,
         case when output is not null
-            then contains(output, '<') and has_new(output, input, '{_SECRET}') end as has_secrets
+            then contains(output, '<') and has_new(output, input, '{_HIDDEN}') end as has_secrets
         {{more}}
     from requests r
 ), followed as (
@@ -159,7 +166,7 @@ select s.* exclude (who, conversation, asked, next_ts, next_asked, next_hash, in
     end as abandoned
 from signals s left join ratings using (request_id)
 window turns as (partition by coalesce(conversation, who) order by ts, request_id)
-"""
+"""  # noqa: S608 - of constants
 
 
 def create_facts(

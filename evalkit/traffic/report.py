@@ -77,6 +77,11 @@ def build_report(folder: Path, options: ReportOptions) -> TrafficReport:
             for each in dimensions
             if each.groups
         )
+        pairs = (
+            [_find_pair(masks, options.compare)]
+            if options.compare
+            else _choose_pairs(breakdowns, facts)
+        )
         axis = choose_axis(start, end)
         timelines = build_timelines(connection, facts, axis, dimensions)
         report = TrafficReport(
@@ -90,7 +95,7 @@ def build_report(folder: Path, options: ReportOptions) -> TrafficReport:
             breakdowns=breakdowns,
             timelines=timelines,
             changes=(),
-            comparisons=_compare(connection, facts, axis, masks, breakdowns, options),
+            comparisons=_compare(connection, facts, axis, masks, pairs),
             retries=retries,
             incomplete=_count(connection, "incomplete"),
             top_share=_find_top_share(facts),
@@ -160,22 +165,22 @@ def _build_breakdown(
 ) -> Breakdown:
     groups = []
     for found in dimension.groups:
-        common = {
-            "name": found.name,
-            "first": format_time(found.first.replace(tzinfo=UTC).timestamp()),
-            "last": format_time(found.last.replace(tzinfo=UTC).timestamp()),
-        }
+        first, last = (
+            format_time(time.replace(tzinfo=UTC).timestamp()) for time in (found.first, found.last)
+        )
         if found.requests == whole.requests:
-            groups.append(replace(whole, **common))
+            groups.append(replace(whole, name=found.name))
             continue
         part = choose_part(facts, masks[found.name])
         groups.append(
             Group(
+                name=found.name,
                 requests=found.requests,
                 users=part.user_count,
+                first=first,
+                last=last,
                 estimates=tuple(estimate_part(facts, part)),
                 errors=found.errors,
-                **common,
             )
         )
     if dimension.by == "version":
@@ -183,22 +188,16 @@ def _build_breakdown(
     return Breakdown(by=dimension.by, groups=tuple(groups), unlisted=dimension.unlisted)
 
 
-def _compare(  # noqa: PLR0913 - all that a report has
+def _compare(
     connection: duckdb.DuckDBPyConnection,
     facts: Facts,
     axis: Axis,
     masks: Mapping[str, Mapping[str, Bools]],
-    breakdowns: Sequence[Breakdown],
-    options: ReportOptions,
+    pairs: Sequence[tuple[str, str, str]],
 ) -> tuple[Comparison, ...]:
-    """Compare the two that are named, else the newest two versions and the arms with the first one."""
+    """Compare the base with the candidate of each pair of a dimension."""
     import numpy as np  # noqa: PLC0415
 
-    pairs = (
-        [_find_pair(masks, options.compare)]
-        if options.compare
-        else _choose_pairs(breakdowns, facts)
-    )
     if not pairs:
         return ()
     found = connection.execute(
@@ -209,12 +208,11 @@ def _compare(  # noqa: PLR0913 - all that a report has
         compare_arms(
             facts,
             by,
-            Arm(name=base, chosen=masks[by][base]),
-            Arm(name=candidate, chosen=masks[by][candidate]),
+            (Arm(name=base, chosen=masks[by][base]), Arm(name=other, chosen=masks[by][other])),
             mixed=mixed,
             steps=steps,
         )
-        for by, base, candidate in pairs
+        for by, base, other in pairs
     )
 
 
@@ -233,6 +231,7 @@ def _find_pair(
 
 
 def _choose_pairs(breakdowns: Sequence[Breakdown], facts: Facts) -> list[tuple[str, str, str]]:
+    """Return the newest two versions, and the first arm of an experiment with each other one."""
     pairs: list[tuple[str, str, str]] = []
     for each in breakdowns:
         names = [

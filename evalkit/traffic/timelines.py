@@ -28,14 +28,14 @@ _TIMED: tuple[Stat, ...] = ("p50", "p95", "p99")
 
 
 class Axis(NamedTuple):
-    """The steps of a time axis: `count` steps of `step_s` seconds from `first_s`, seconds since 1970.
+    """The steps of a time axis: `length` steps of `step_s` seconds from `first_s`, seconds since 1970.
 
     The requests themselves reach from `start_s` to `end_s`.
     """
 
     first_s: int
     step_s: int
-    count: int
+    length: int
     start_s: float
     end_s: float
 
@@ -132,7 +132,7 @@ def _query_timelines(
                 _build_step(
                     facts, axis, number, found.get((group, number)), errors.get((group, number), {})
                 )
-                for number in range(axis.count)
+                for number in range(axis.length)
             ),
         )
         for group, name in enumerate(names, 1)
