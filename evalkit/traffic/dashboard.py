@@ -10,19 +10,21 @@ from evalkit.traffic.dashboard_panels import (
     build_axis,
     build_slices,
     known_measures,
+    list_never,
     name_step,
 )
-from evalkit.traffic.dashboard_plots import show
+from evalkit.traffic.dashboard_plots import panel_text
 from evalkit.traffic.dashboard_records import Dashboard, Headline, ListedRequest
 from evalkit.traffic.dashboard_tables import (
     build_comparison,
     build_errors,
     build_groups,
     compare_panels,
-    name_difference,
+    list_differences,
 )
 from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.measures import MEASURES
+from evalkit.traffic.report_content import title_of
 from evalkit.traffic.report_record import Difference, TrafficReport
 
 _MAX_NAMED = 3
@@ -55,8 +57,13 @@ def build_dashboard(
         slices=build_slices(report, within),
         compared=compare_panels(report),
         unknown=tuple(each.title for each in MEASURES if each not in known),
+        never=tuple(
+            f"{each.title} (of {found.requests:,})"
+            for each in list_never(report)
+            if (found := report.whole.find(each.name))
+        ),
         tables=(
-            *map(build_comparison, report.comparisons),
+            *(build_comparison(report, each) for each in report.comparisons),
             *([errors] if errors else []),
             *build_groups(report),
         ),
@@ -91,8 +98,9 @@ def _headline(report: TrafficReport) -> Headline:
             about = f"There is one version, {named[0]}, so that none is compared."
         return Headline("", None, _summary(report), about)
     older, newer = comparison.base, comparison.candidate
-    worse = [each for each in comparison.differences if each.direction == "worse"]
-    better = [each for each in comparison.differences if each.direction == "better"]
+    differences = list_differences(report, comparison)
+    worse = [each for each in differences if each.direction == "worse"]
+    better = [each for each in differences if each.direction == "better"]
     limit = (
         ""
         if comparison.is_concurrent
@@ -122,7 +130,7 @@ def _start_sentence(text: str) -> str:
 def _summary(report: TrafficReport) -> str:
     measures = {each.name: each for each in MEASURES}
     parts = [
-        f"{measures[name].title} {show(found.value, '')}"
+        f"{measures[name].title} {panel_text(found.value, '')}"
         for name in ("success_rate", "escalation_rate", "satisfaction")
         if (found := report.whole.find(name)) and found.value is not None
     ]
@@ -132,7 +140,7 @@ def _summary(report: TrafficReport) -> str:
 
 def _list_changes(differences: Sequence[Difference]) -> str:
     texts = [
-        f"{name_difference(each)} {show(each.base.value, unit)} to {show(each.candidate.value, unit)}"
+        f"{title_of(each.measure, each.stat)} {panel_text(each.base.value, unit)} to {panel_text(each.candidate.value, unit)}"
         for each in differences[:_MAX_NAMED]
         if each.base.value is not None and each.candidate.value is not None
         for unit in [next(one.unit for one in MEASURES if one.name == each.measure)]

@@ -17,11 +17,18 @@ from evalkit.traffic.dashboard_plots import (
     about_text,
     draw_panel,
     fit_panel,
+    list_ticks,
     now_text,
     place_panel,
     step_text,
 )
-from evalkit.traffic.dashboard_records import Dashboard, ListedRequest, Panel, TrafficSlice
+from evalkit.traffic.dashboard_records import (
+    Dashboard,
+    ListedRequest,
+    Panel,
+    PanelValue,
+    TrafficSlice,
+)
 
 MAX_VALUES = 60_000
 """Values of all slices together, about 3 MB. A slice that does not fit is named as missing."""
@@ -34,8 +41,10 @@ def render_dashboard(dashboard: Dashboard) -> str:
     """
     whole = dashboard.slices[0]
     others = fit_slices(dashboard)
-    scales = {
-        panel.name: fit_panel([panel, *_same_panel(panel.name, others)]) for panel in whole.panels
+    own = {panel.name: fit_panel([panel], with_intervals=True) for panel in whole.panels}
+    shared = {
+        panel.name: fit_panel([panel, *_same_panel(panel.name, others)], with_intervals=False)
+        for panel in whole.panels
     }
     values = {dimension: list(known) for dimension, known in dashboard.dimensions.items()}
     return render_page(
@@ -53,11 +62,14 @@ def render_dashboard(dashboard: Dashboard) -> str:
             for number, (dimension, known) in enumerate(values.items())
         ],
         left_out=len(dashboard.slices) - 1 - len(others),
-        slices=_embed({_slice_key(each, values): _slice_data(each, scales) for each in others}),
-        plots=[draw_panel(panel, scales[panel.name], dashboard.axis) for panel in whole.panels],
+        slices=_embed(
+            {_slice_key(each, values): _slice_data(each, shared) for each in (whole, *others)}
+        ),
+        plots=[draw_panel(panel, own[panel.name], dashboard.axis) for panel in whole.panels],
         compared=dashboard.compared,
         axis=dashboard.axis,
         unknown=dashboard.unknown,
+        never=dashboard.never,
         tables=list(enumerate(dashboard.tables)),
         requests=[_request_view(each, values) for each in dashboard.requests],
         request_dimensions=_used_dimensions(dashboard.requests, values),
@@ -82,7 +94,10 @@ def _same_panel(name: str, slices: Sequence[TrafficSlice]) -> Iterator[Panel]:
 
 
 def _slice_key(part: TrafficSlice, values: Mapping[str, Sequence[str]]) -> str:
-    """Return the key by which the script finds a slice: numbers of dimensions and of their values."""
+    """Return the key by which the script finds a slice: numbers of dimensions and of their values.
+
+    That of all traffic is empty.
+    """
     dimensions = list(values)
     chosen = sorted(
         (dimensions.index(dimension), values[dimension].index(value))
@@ -99,6 +114,8 @@ def _slice_data(part: TrafficSlice, scales: Mapping[str, PanelScale]) -> dict[st
         plots[panel.name] = {
             "bars": placed.bars,
             "lines": {line.name: line.points for line in placed.lines},
+            # The ticks are the same in all slices.
+            "ticks": [] if part.chosen else list_ticks(panel, scales[panel.name]),
             "titles": [step_text(panel, index) for index in placed.columns],
         }
         texts[panel.name] = now_text(panel)
@@ -106,7 +123,14 @@ def _slice_data(part: TrafficSlice, scales: Mapping[str, PanelScale]) -> dict[st
     about = f"{format_count(part.requests, 'request')} of " + ", ".join(
         f"{dimension} {value}" for dimension, value in part.chosen
     )
+    about += ". The thin line is all traffic."
+    if not any(each and each.low is not None for each in _all_steps(part)):
+        about += " Only the whole time has intervals."
     return {"about": escape_unsafe(about), "plots": plots, "texts": texts}
+
+
+def _all_steps(part: TrafficSlice) -> Iterator[PanelValue | None]:
+    return (each for panel in part.panels for line in panel.lines for each in line.steps)
 
 
 def _used_dimensions(

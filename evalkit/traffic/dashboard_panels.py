@@ -93,6 +93,18 @@ def known_measures(report: TrafficReport) -> list[Measure]:
     return [measure for measure in MEASURES if _find(report.whole.estimates, measure.name)]
 
 
+def list_never(report: TrafficReport) -> list[Measure]:
+    """Return the rates of what never happened, and is not missed; they need no plot."""
+    return [
+        measure
+        for measure in known_measures(report)
+        if measure.kind == "rate"
+        and measure.better != "higher"
+        and (found := report.whole.find(measure.name))
+        and not found.value
+    ]
+
+
 def build_slices(
     report: TrafficReport, within: Mapping[str, TrafficReport]
 ) -> tuple[TrafficSlice, ...]:
@@ -133,7 +145,8 @@ class _Panels:
 
     def __init__(self, report: TrafficReport) -> None:
         self._report = report
-        self._measures = known_measures(report)
+        never = list_never(report)
+        self._measures = [each for each in known_measures(report) if each not in never]
         self._errors = tuple(report.whole.errors)[:MAX_PARTS]
         named = [group.name for group in report.versions if group.name != UNVERSIONED]
         self._versions = named[1 - MAX_PARTS :]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from evalkit.core.format import format_value
 from evalkit.report.html.axis import Axis, fit_axis
-from evalkit.report.html.history_plot import PlotView, tick_text
+from evalkit.report.html.axis_labels import tick_text
 from evalkit.report.html.time_plot import (
     TOP_PX,
     PlacedBar,
@@ -31,6 +31,8 @@ from evalkit.traffic.dashboard_records import (
 )
 
 PanelScale = TimeScale
+PanelView: TypeAlias = dict[str, Any]
+"""The texts of a panel and the positions in its plot, for the template."""
 MIN_REQUESTS = 5
 """The fewest requests of a step whose value is drawn."""
 _HEIGHT_PX = 92.0
@@ -52,28 +54,26 @@ class PlacedPanel(NamedTuple):
     columns: range
 
 
-def fit_panel(panels: Sequence[Panel]) -> PanelScale:
-    """Return the scale of a panel, which is the same for all slices, so that they can be compared.
-
-    It has the values of all slices, and the intervals of all traffic, which is the first one.
-    """
+def fit_panel(panels: Sequence[Panel], *, with_intervals: bool) -> PanelScale:
+    """Return the scale of a panel of one or of several slices, which can then be compared."""
     shown: list[float | None] = []
-    for number, panel in enumerate(panels):
+    for panel in panels:
         if panel.whole is not None:
             shown += [0.0, *(sum(step) for step in zip(*_stack_values(panel), strict=True))]
             continue
-        for line in panel.lines:
-            known = [each for each in line.steps if _is_drawn(each)]
-            shown += [each.value for each in known if each]
-            if number == 0:
-                shown += [bound for each in known if each for bound in (each.low, each.high)]
-    unit = panels[0].unit
-    is_share = not unit
+        for each in (each for line in panel.lines for each in line.steps if _is_drawn(each)):
+            if each is not None:
+                shown += [each.value, *((each.low, each.high) if with_intervals else ())]
+    is_share = not panels[0].unit
     axis = fit_axis(shown, least=0.0, most=1.0 if is_share else None)
     # Counts, times, and costs start at 0, so that a step of 3 % does not look like a fall to nothing.
-    return TimeScale(
-        axis if is_share and panels[0].whole is None else Axis(0.0, axis.high), _HEIGHT_PX
-    )
+    low = axis.low if is_share and panels[0].whole is None else 0.0
+    return TimeScale(Axis(low, axis.high), _HEIGHT_PX)
+
+
+def list_ticks(panel: Panel, scale: PanelScale) -> list[tuple[float, str]]:
+    """Return the labels of the axis of a panel with their distances from the top."""
+    return scale.ticks(partial(tick_text, unit=panel.unit))
 
 
 def place_panel(panel: Panel, scale: PanelScale) -> PlacedPanel:
@@ -86,7 +86,7 @@ def place_panel(panel: Panel, scale: PanelScale) -> PlacedPanel:
     )
 
 
-def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PlotView:
+def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PanelView:
     """Return the view of a panel of all traffic."""
     placed = place_panel(panel, scale)
     columns = len(axis.names)
@@ -103,7 +103,7 @@ def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PlotView:
         "bottom": scale.bottom,
         "total": labels_y + 5,
         "labels_y": labels_y,
-        "ticks": scale.ticks(partial(tick_text, unit=panel.unit)),
+        "ticks": list_ticks(panel, scale),
         "stripes": [
             (index / columns, (index + 1) / columns)
             for index, is_weekend in enumerate(axis.weekend)
@@ -122,9 +122,9 @@ def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PlotView:
     }
 
 
-def show(value: float, unit: str) -> str:
-    """Return a value with its unit; a number of requests is a whole number."""
-    if unit == "requests":
+def panel_text(value: float, unit: str) -> str:
+    """Return a value with its unit; counts are whole numbers, whose unit is in their title."""
+    if unit in ("requests", "tokens"):
         return f"{value:,.0f}"
     return true_minus(format_value(value, unit))
 
@@ -134,21 +134,22 @@ def show_value(value: PanelValue | None, unit: str) -> str:
     if value is None:
         return NO_DATA
     if value.low is None or value.high is None:
-        return show(value.value, unit)
-    return f"{show(value.value, unit)} ({show_interval(value, unit)})"
+        return panel_text(value.value, unit)
+    return f"{panel_text(value.value, unit)} ({show_interval(value, unit)})"
 
 
 def show_interval(value: PanelValue, unit: str) -> str:
     """Return the interval of a value that has one."""
     if value.low is None or value.high is None:
         return ""
-    return f"{show(value.low, unit)} to {show(value.high, unit)}"
+    low = panel_text(value.low, unit).removesuffix("%").removesuffix(f" {unit}")
+    return f"{low} to {panel_text(value.high, unit)}"
 
 
 def now_text(panel: Panel) -> str:
     """Return the values of a panel in the whole time, without intervals."""
     named = [
-        f"{line.name} {show(line.total.value, panel.unit)}".strip()
+        f"{line.name} {panel_text(line.total.value, panel.unit)}".strip()
         for line in panel.shown
         if line.total is not None
     ]
@@ -186,7 +187,7 @@ def step_text(panel: Panel, index: int) -> str:
     ]
     if panel.whole and len(panel.lines) > 1:
         parts = [
-            f"{line.name} {show(value.value, unit)}"
+            f"{line.name} {panel_text(value.value, unit)}"
             for line in panel.lines
             if (value := line.steps[index]) and value.value
         ]
@@ -209,10 +210,13 @@ def _time_line(line: PanelLine) -> TimeLine:
 
 
 def _stack_values(panel: Panel) -> list[list[float]]:
-    return [[each.value if each else 0.0 for each in line.steps] for line in panel.lines]
+    return [
+        [each.value if each and (panel.unit or _is_drawn(each)) else 0.0 for each in line.steps]
+        for line in panel.lines
+    ]
 
 
-def _line_view(line: PlacedLine, columns: int) -> PlotView:
+def _line_view(line: PlacedLine, columns: int) -> PanelView:
     points = [(index, each) for index, each in enumerate(line.points) if each is not None]
     return {
         "name": line.name,
@@ -238,8 +242,8 @@ def _change_text(panel: Panel, change: PanelChange, axis: TimeAxis) -> str:
     by = f" with {change.version}" if change.version else ""
     line = f"{panel.lines[min(1, len(panel.lines) - 1)].name} " if len(panel.shown) > 1 else ""
     return (
-        f"Changed {axis.names[change.step]}{by}: {line}{show(change.before, panel.unit)} before, "
-        f"{show(change.after, panel.unit)} after"
+        f"Changed {axis.names[change.step]}{by}: {line}{panel_text(change.before, panel.unit)} before, "
+        f"{panel_text(change.after, panel.unit)} after"
     )
 
 
@@ -248,6 +252,10 @@ def _finding(panel: Panel, axis: TimeAxis) -> str:
     steps = [
         each.value for line in panel.shown[:1] for each in line.steps if each and _is_drawn(each)
     ]
-    span = f"{show(min(steps), panel.unit)} to {show(max(steps), panel.unit)}" if steps else NO_DATA
+    span = (
+        f"{panel_text(min(steps), panel.unit)} to {panel_text(max(steps), panel.unit)}"
+        if steps
+        else NO_DATA
+    )
     changes = [_change_text(panel, each, axis) for each in panel.changes]
     return "; ".join([f"{panel.title} by {axis.step}: {now_text(panel)}, each {span}", *changes])

@@ -131,7 +131,8 @@ class Dashboard:
     """Everything that the page shows. `slices` starts with all traffic.
 
     `dimensions` has the values of each one that can be chosen. `compared` has
-    the values of two versions for panels, by name. `unknown` has the measures without data.
+    the values of two versions for panels, by name. `unknown` has the measures without data, `never`
+    what happened in no request.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Dashboard:
     slices: tuple[TrafficSlice, ...]
     compared: Mapping[str, DashboardCell]
     unknown: tuple[str, ...]
+    never: tuple[str, ...]
     tables: tuple[DashboardTable, ...]
     requests: tuple[ListedRequest, ...]
     requests_about: str

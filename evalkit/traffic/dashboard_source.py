@@ -37,9 +37,7 @@ def read_dashboard(folder: Path, report: TrafficReport) -> Dashboard:
         connection.execute("create temp table every as select * from facts")
         requests = list_requests(connection)
         versions = report.versions[-MAX_VERSIONS:] if len(report.versions) > 1 else ()
-        within = {
-            group.name: _read_within(connection, report, group.name) for group in versions
-        }
+        within = {group.name: _read_within(connection, report, group.name) for group in versions}
     return build_dashboard(report, requests, within)
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evalkit.core.format import format_change
 from evalkit.core.literals import Outcome
 from evalkit.report.html.views import true_minus
 from evalkit.traffic.dashboard_panels import known_measures
-from evalkit.traffic.dashboard_plots import NO_DATA, show
-from evalkit.traffic.dashboard_records import DashboardCell, DashboardTable
-from evalkit.traffic.measures import MEASURES, Stat, find_measure
+from evalkit.traffic.dashboard_plots import NO_DATA, panel_text, show_interval
+from evalkit.traffic.dashboard_records import DashboardCell, DashboardTable, PanelValue
+from evalkit.traffic.measures import Stat, find_measure
+from evalkit.traffic.report_content import (
+    change_interval_text,
+    change_text,
+    find_difference,
+    list_rows,
+    title_of,
+)
 from evalkit.traffic.report_record import (
     Comparison,
     Difference,
@@ -35,16 +41,17 @@ _COLUMNS: tuple[tuple[str, Stat], ...] = (
 """The columns of the tables of groups."""
 
 
-def name_difference(difference: Difference) -> str:
-    """Return the measure of a difference, with its statistic."""
-    title = find_measure(difference.measure).title
-    return title if difference.stat == "mean" else f"{title} {difference.stat}"
+def list_differences(report: TrafficReport, comparison: Comparison) -> list[Difference]:
+    """Return the differences that are worth a line, by importance."""
+    found = (find_difference(comparison, row) for row in list_rows(report))
+    return [each for each in found if each is not None]
 
 
-def build_comparison(comparison: Comparison) -> DashboardTable:
+def build_comparison(report: TrafficReport, comparison: Comparison) -> DashboardTable:
     """Return the measures of two versions or arms, with the interval of the change."""
     base, candidate = comparison.base, comparison.candidate
-    shown = any(each.direction in _SHOWN for each in comparison.differences)
+    differences = list_differences(report, comparison)
+    shown = any(each.direction in _SHOWN for each in differences)
     parts = [
         "all at the same time" if comparison.is_concurrent else "not at the same time",
         f"{comparison.shared_users:,} users with both" if comparison.shared_users else "",
@@ -54,21 +61,21 @@ def build_comparison(comparison: Comparison) -> DashboardTable:
         title=f"{comparison.by.capitalize()} {candidate} compared with {base}",
         columns=("measure", base, candidate, "change", "interval", "result"),
         rows=tuple(
-            (name_difference(each), _difference_cells(each))
+            (title_of(each.measure, each.stat), _difference_cells(each))
             for direction in _SHOWN
-            for each in comparison.differences
+            for each in differences
             if each.direction == direction
         ),
         about=", ".join(filter(None, parts)),
         folded=tuple(
-            (name_difference(each), _difference_cells(each))
-            for each in comparison.differences
+            (title_of(each.measure, each.stat), _difference_cells(each))
+            for each in differences
             if each.direction not in _SHOWN
         ),
         folded_title=", ".join(
             f"{count} {'more ' if shown else ''}with {direction}"
             for direction in ("no difference shown", "too little data")
-            if (count := sum(each.direction == direction for each in comparison.differences))
+            if (count := sum(each.direction == direction for each in differences))
         ),
     )
 
@@ -85,8 +92,8 @@ def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
                 continue
             name = "" if stat == "mean" else f"{stat} "
             text = (
-                f"{name}{comparison.base} {show(before, measure.unit)} → "
-                f"{comparison.candidate} {show(after, measure.unit)}"
+                f"{name}{comparison.base} {panel_text(before, measure.unit)} → "
+                f"{comparison.candidate} {panel_text(after, measure.unit)}"
             )
             outcome = _OUTCOMES.get(each.direction)
             found[each.measure] = DashboardCell(text, each.direction if outcome else "", outcome)
@@ -95,14 +102,11 @@ def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
 
 def _difference_cells(each: Difference) -> tuple[DashboardCell, ...]:
     unit = find_measure(each.measure).unit
-    interval = ""
-    if each.low is not None and each.high is not None:
-        interval = f"{format_change(each.low, unit)} to {format_change(each.high, unit)}"
     return (
         _estimate_cell(each.base, unit),
         _estimate_cell(each.candidate, unit),
-        DashboardCell("" if each.change is None else true_minus(format_change(each.change, unit))),
-        DashboardCell(true_minus(interval)),
+        DashboardCell(true_minus(change_text(each))),
+        DashboardCell(true_minus(change_interval_text(each))),
         DashboardCell(each.direction, "", _OUTCOMES.get(each.direction)),
     )
 
@@ -153,7 +157,7 @@ def build_groups(report: TrafficReport) -> Iterator[DashboardTable]:
         ]
         yield DashboardTable(
             title=f"By {breakdown.by}",
-            columns=(breakdown.by, "requests", *(_column_title(*each) for each in columns)),
+            columns=(breakdown.by, "requests", *(title_of(*each) for each in columns)),
             rows=tuple(
                 (
                     group.name,
@@ -171,15 +175,10 @@ def build_groups(report: TrafficReport) -> Iterator[DashboardTable]:
         )
 
 
-def _column_title(measure: str, stat: Stat) -> str:
-    title = next(each.title for each in MEASURES if each.name == measure)
-    return title if stat == "mean" else f"{title} {stat}"
-
-
 def _estimate_cell(estimate: Estimate | None, unit: str) -> DashboardCell:
     if estimate is None or estimate.value is None:
         return DashboardCell(NO_DATA)
     note = f"of {estimate.requests:,}"
     if estimate.low is not None and estimate.high is not None:
-        note = f"{show(estimate.low, unit)} to {show(estimate.high, unit)}"
-    return DashboardCell(show(estimate.value, unit), note)
+        note = show_interval(PanelValue(estimate.value, estimate.low, estimate.high, 0), unit)
+    return DashboardCell(panel_text(estimate.value, unit), note)

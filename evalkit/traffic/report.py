@@ -12,6 +12,7 @@ from evalkit.core.errors import InvalidInput
 from evalkit.traffic.arm_comparison import Arm, compare_arms
 from evalkit.traffic.dimensions import (
     DIMENSIONS,
+    UNVERSIONED,
     Dimension,
     choose_groups,
     find_errors,
@@ -235,7 +236,9 @@ def _choose_pairs(breakdowns: Sequence[Breakdown], facts: Facts) -> list[tuple[s
     pairs: list[tuple[str, str, str]] = []
     for each in breakdowns:
         names = [
-            group.name for group in each.groups if group.requests >= _MIN_SHARE * facts.users.size
+            group.name
+            for group in each.groups
+            if group.requests >= _MIN_SHARE * facts.users.size and group.name != UNVERSIONED
         ]
         if each.by == "version" and len(names) > 1:
             pairs.append(("version", names[-2], names[-1]))

@@ -35,14 +35,25 @@
     });
   };
 
-  // A slice is drawn before all traffic, which stays as a thin line, on the same scale.
+  // A slice is drawn before all traffic, which is a thin line, on a scale that all slices share.
   const drawSlice = (figure, found) => {
-    const all = figure.querySelector(".data");
-    figure.querySelector(".slice")?.remove();
-    all.setAttribute("class", found ? "data ghost" : "data");
+    for (const one of figure.querySelectorAll(".slice")) one.remove();
+    for (const one of figure.querySelectorAll(".data,.ticks")) {
+      if (found) one.setAttribute("display", "none");
+      else one.removeAttribute("display");
+    }
     if (!found) return;
-    const group = draw(all.parentNode, "g", { class: "slice" });
-    all.after(group);
+    const all = slices[""].plots[figure.dataset.plot];
+    const gutter = draw(figure.querySelector(".gutter"), "g", { class: "slice" });
+    const data = figure.querySelector(".data");
+    const group = draw(data.parentNode, "g", { class: "slice" });
+    data.after(group);
+    for (const [y, text] of all.ticks) {
+      draw(gutter, "text", { x: "100%", y: y + 4 }).textContent = text;
+      draw(group, "line", { x1: "0%", x2: "100%", y1: y, y2: y, class: "guide" });
+    }
+    const ghost = draw(group, "g", { class: "ghost" });
+    for (const [kind, points] of Object.entries(all.lines)) drawLine(ghost, kind, points);
     for (const [x, width, y, height, kind] of found.bars) {
       draw(group, "rect", { x: percent(x), width: percent(width), y, height, class: `part part${kind}` });
     }
@@ -84,7 +95,7 @@
 
   const apply = () => {
     const chosen = selects.filter((one) => one.value).map((one) => `${one.dataset.dimension}:${one.value}`);
-    const slice = slices[chosen.join(" ")];
+    const slice = chosen.length ? slices[chosen.join(" ")] : null;
     showSlice(slice);
     find("slice-about").textContent = slice ? slice.about : "";
     find("slice-about").hidden = !slice;

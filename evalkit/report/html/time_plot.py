@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from evalkit.report.html.axis import Axis, AxisTick
-from evalkit.report.html.history_plot import SMALL_WIDTHS, AxisLabel, place_labels
+from evalkit.report.html.axis_labels import SMALL_WIDTHS, AxisLabel, place_labels
 
 TOP_PX = 20.0
 """The space above a plot for the names of its marks."""
