@@ -14,7 +14,7 @@ from evalkit.traffic.dashboard_panels import (
     name_step,
 )
 from evalkit.traffic.dashboard_plots import panel_text
-from evalkit.traffic.dashboard_records import Dashboard, Headline, ListedRequest
+from evalkit.traffic.dashboard_records import Dashboard, Headline, NotableRequest
 from evalkit.traffic.dashboard_tables import (
     build_comparison,
     build_errors,
@@ -32,7 +32,7 @@ _MAX_NAMED = 3
 
 def build_dashboard(
     report: TrafficReport,
-    requests: Sequence[ListedRequest],
+    requests: Sequence[NotableRequest],
     within: Mapping[str, TrafficReport],
 ) -> Dashboard:
     """Return the dashboard of a report.

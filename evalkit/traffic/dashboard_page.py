@@ -24,7 +24,7 @@ from evalkit.traffic.dashboard_plots import (
 )
 from evalkit.traffic.dashboard_records import (
     Dashboard,
-    ListedRequest,
+    NotableRequest,
     Panel,
     PanelValue,
     TrafficSlice,
@@ -134,12 +134,12 @@ def _all_steps(part: TrafficSlice) -> Iterator[PanelValue | None]:
 
 
 def _used_dimensions(
-    requests: Sequence[ListedRequest], values: Mapping[str, Sequence[str]]
+    requests: Sequence[NotableRequest], values: Mapping[str, Sequence[str]]
 ) -> list[str]:
     return [name for name in values if any(each.values.get(name) for each in requests)]
 
 
-def _request_view(request: ListedRequest, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _request_view(request: NotableRequest, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return a request with the numbers of its values, by which the script filters."""
     numbers = {
         number: "".join(

@@ -105,7 +105,7 @@ class DashboardTable(NamedTuple):
     folded_title: str = ""
 
 
-class ListedRequest(NamedTuple):
+class NotableRequest(NamedTuple):
     """A request to look at. `reasons` say why: failed, slow, and so on. It has no text of the user."""
 
     request_id: str
@@ -145,7 +145,7 @@ class Dashboard:
     unknown: tuple[str, ...]
     never: tuple[str, ...]
     tables: tuple[DashboardTable, ...]
-    requests: tuple[ListedRequest, ...]
+    requests: tuple[NotableRequest, ...]
     requests_about: str
     meanings: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from evalkit.core.format import format_value
-from evalkit.traffic.dashboard_records import ListedRequest
+from evalkit.traffic.dashboard_records import NotableRequest
 from evalkit.traffic.dimensions import UNVERSIONED
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _REASONS = {
 """Why a request is listed: the condition in SQL over `facts`, and which ones come first."""
 
 
-def list_requests(connection: duckdb.DuckDBPyConnection) -> tuple[ListedRequest, ...]:
+def list_requests(connection: duckdb.DuckDBPyConnection) -> tuple[NotableRequest, ...]:
     """Return failed, slow, badly rated, and costly requests of the table `facts`, the newest first."""
     chosen = " union all ".join(
         f"select * from (select request_id, '{reason}' as reason from placed where {condition} "  # noqa: S608
@@ -48,10 +48,10 @@ def list_requests(connection: duckdb.DuckDBPyConnection) -> tuple[ListedRequest,
     return tuple(map(_read_row, rows))
 
 
-def _read_row(row: tuple[object, ...]) -> ListedRequest:
+def _read_row(row: tuple[object, ...]) -> NotableRequest:
     request_id, ts, reasons, latency, cost, error, version, model, variant, environment, tools = row
     single = {"model": model, "variant": variant, "environment": environment}
-    return ListedRequest(
+    return NotableRequest(
         request_id=str(request_id),
         time=f"{ts:%Y-%m-%d %H:%M:%S}",
         values={

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from evalkit.traffic.dashboard_records import ListedRequest
+from evalkit.traffic.dashboard_records import NotableRequest
 from evalkit.traffic.measures import MEASURES
 from evalkit.traffic.report_record import (
     Breakdown,
@@ -206,11 +206,11 @@ def bare_report() -> TrafficReport:
     )
 
 
-def listed_requests() -> tuple[ListedRequest, ...]:
+def listed_requests() -> tuple[NotableRequest, ...]:
     """Return some requests to look at."""
     random = Random(3)
     return tuple(
-        ListedRequest(
+        NotableRequest(
             request_id=f"otlp:{random.getrandbits(128):032x}",
             time=f"Nov {16 + number // 10} 12:{number:02}:05",
             values={
