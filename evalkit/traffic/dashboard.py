@@ -13,7 +13,7 @@ from evalkit.traffic.dashboard_panels import (
     list_never,
     name_step,
 )
-from evalkit.traffic.dashboard_plots import panel_text
+from evalkit.traffic.dashboard_plots import panel_text, short_name
 from evalkit.traffic.dashboard_records import Dashboard, Headline, NotableRequest
 from evalkit.traffic.dashboard_tables import (
     build_comparison,
@@ -95,9 +95,9 @@ def _headline(report: TrafficReport) -> Headline:
         if not named:
             about = "No request names a version, so that none is compared."
         elif len(named) == 1:
-            about = f"There is one version, {named[0]}, so that none is compared."
+            about = f"There is one version, {short_name(named[0])}, so that none is compared."
         return Headline("", None, _summary(report), about)
-    older, newer = comparison.base, comparison.candidate
+    older, newer = map(short_name, (comparison.base, comparison.candidate))
     differences = list_differences(report, comparison)
     worse = [each for each in differences if each.direction == "worse"]
     better = [each for each in differences if each.direction == "better"]
@@ -108,6 +108,8 @@ def _headline(report: TrafficReport) -> Headline:
     )
     if not worse and not better:
         lead = f"No difference between {older} and {newer} is beyond noise."
+        if all(each.direction == "too little data" for each in differences):
+            lead = f"There is too little data to compare {newer} with {older}."
         return Headline("", None, lead, _summary(report))
     found = f"{_start_sentence(_list_changes(worse or better))}. {limit}"
     if worse and better:

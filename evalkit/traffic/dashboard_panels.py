@@ -148,9 +148,11 @@ class _Panels:
         never = list_never(report)
         self._measures = [each for each in known_measures(report) if each not in never]
         self._errors = tuple(report.whole.errors)[:MAX_PARTS]
-        named = [group.name for group in report.versions if group.name != UNVERSIONED]
-        self._versions = named[1 - MAX_PARTS :]
-        if len(named) < len(report.versions):
+        # Only the largest versions have a timeline.
+        timed = {each.name for each in report.timelines if each.by == "version"}
+        named = [group.name for group in report.versions if group.name in timed]
+        self._versions = [name for name in named if name != UNVERSIONED][1 - MAX_PARTS :]
+        if UNVERSIONED in named:
             self._versions.append(UNVERSIONED)
         self._steps = [step.start for step in find_timeline(report).steps]
 
@@ -238,7 +240,6 @@ class _Panels:
             ]
             for version in self._versions
         }
-        counts = {version: found for version, found in counts.items() if found}
         totals = [step.requests for step in timeline.steps]
         if chosen:
             own = chosen.get("version", OTHER)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from evalkit.core.format import format_value
+from evalkit.core.safe_text import one_line
 from evalkit.report.html.axis import Axis, fit_axis
 from evalkit.report.html.axis_labels import tick_text
 from evalkit.report.html.time_plot import (
@@ -36,6 +38,8 @@ PanelView: TypeAlias = dict[str, Any]
 MIN_REQUESTS = 5
 """The fewest requests of a step whose value is drawn."""
 _HEIGHT_PX = 92.0
+_MAX_NAME_CHARS = 28
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 NO_DATA = "no data"
 
 
@@ -90,7 +94,7 @@ def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PanelView:
     """Return the view of a panel of all traffic."""
     placed = place_panel(panel, scale)
     columns = len(axis.names)
-    marks = [TimeMark(x, version, "version") for x, version in axis.starts]
+    marks = [TimeMark(x, short_name(version), "version") for x, version in axis.starts]
     changes = [TimeMark(each.step / columns, "", "change") for each in panel.changes]
     labels_y, step_labels = place_steps(axis.labels, scale)
     return {
@@ -120,6 +124,11 @@ def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PanelView:
         "key": _key(panel),
         "changes": [_change_text(panel, each, axis) for each in panel.changes],
     }
+
+
+def short_name(name: str) -> str:
+    """Return a name of a version or a type of error that fits a plot: a commit is cut to 8 characters."""
+    return name[:8] if _COMMIT.fullmatch(name) else one_line(name, _MAX_NAME_CHARS)
 
 
 def panel_text(value: float, unit: str) -> str:
@@ -234,12 +243,15 @@ def _key(panel: Panel) -> list[tuple[str, str]]:
     if len(panel.lines) < 2:
         return []
     if panel.whole is not None:
-        return [(f"part{number}", line.name) for number, line in enumerate(panel.lines, start=1)]
+        return [
+            (f"part{number}", short_name(line.name))
+            for number, line in enumerate(panel.lines, start=1)
+        ]
     return [(line.name, line.name) for line in panel.lines]
 
 
 def _change_text(panel: Panel, change: PanelChange, axis: TimeAxis) -> str:
-    by = f" with {change.version}" if change.version else ""
+    by = f" with {short_name(change.version)}" if change.version else ""
     line = f"{panel.lines[min(1, len(panel.lines) - 1)].name} " if len(panel.shown) > 1 else ""
     return (
         f"Changed {axis.names[change.step]}{by}: {line}{panel_text(change.before, panel.unit)} before, "

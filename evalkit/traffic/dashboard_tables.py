@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.core.format import format_count
 from evalkit.core.literals import Outcome
 from evalkit.report.html.views import true_minus
 from evalkit.traffic.dashboard_panels import known_measures
-from evalkit.traffic.dashboard_plots import NO_DATA, panel_text, show_interval
+from evalkit.traffic.dashboard_plots import NO_DATA, panel_text, short_name, show_interval
 from evalkit.traffic.dashboard_records import DashboardCell, DashboardTable, PanelValue
 from evalkit.traffic.measures import Stat, find_measure
 from evalkit.traffic.report_content import (
@@ -49,17 +50,19 @@ def list_differences(report: TrafficReport, comparison: Comparison) -> list[Diff
 
 def build_comparison(report: TrafficReport, comparison: Comparison) -> DashboardTable:
     """Return the measures of two versions or arms, with the interval of the change."""
-    base, candidate = comparison.base, comparison.candidate
+    base, candidate = map(short_name, (comparison.base, comparison.candidate))
     differences = list_differences(report, comparison)
     shown = any(each.direction in _SHOWN for each in differences)
     parts = [
         "all at the same time" if comparison.is_concurrent else "not at the same time",
-        f"{comparison.shared_users:,} users with both" if comparison.shared_users else "",
+        f"{format_count(comparison.shared_users, report.cluster)} with both"
+        if comparison.shared_users
+        else "",
         f"{comparison.mixed:,} requests of sessions with both left out" if comparison.mixed else "",
     ]
     return DashboardTable(
         title=f"{comparison.by.capitalize()} {candidate} compared with {base}",
-        columns=("measure", base, candidate, "change", "interval", "result"),
+        columns=("measure", "result", base, candidate, "change", "interval"),
         rows=tuple(
             (title_of(each.measure, each.stat), _difference_cells(each))
             for direction in _SHOWN
@@ -92,8 +95,8 @@ def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
                 continue
             name = "" if stat == "mean" else f"{stat} "
             text = (
-                f"{name}{comparison.base} {panel_text(before, measure.unit)} → "
-                f"{comparison.candidate} {panel_text(after, measure.unit)}"
+                f"{name}{short_name(comparison.base)} {panel_text(before, measure.unit)} → "
+                f"{short_name(comparison.candidate)} {panel_text(after, measure.unit)}"
             )
             outcome = _OUTCOMES.get(each.direction)
             found[each.measure] = DashboardCell(text, each.direction if outcome else "", outcome)
@@ -103,11 +106,11 @@ def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
 def _difference_cells(each: Difference) -> tuple[DashboardCell, ...]:
     unit = find_measure(each.measure).unit
     return (
+        DashboardCell(each.direction, "", _OUTCOMES.get(each.direction)),
         _estimate_cell(each.base, unit),
         _estimate_cell(each.candidate, unit),
         DashboardCell(true_minus(change_text(each))),
         DashboardCell(true_minus(change_interval_text(each))),
-        DashboardCell(each.direction, "", _OUTCOMES.get(each.direction)),
     )
 
 
@@ -133,7 +136,12 @@ def build_errors(report: TrafficReport) -> DashboardTable | None:
     about = "for each version, the share of its requests" if versions else ""
     return DashboardTable(
         title="Errors",
-        columns=("type", "requests", "share of errors", *(group.name for group in versions)),
+        columns=(
+            "type",
+            "requests",
+            "share of errors",
+            *(short_name(group.name) for group in versions),
+        ),
         rows=tuple(rows),
         about=", ".join(filter(None, [about, f"{more:,} rarer types left out" if more else ""])),
     )
@@ -162,7 +170,9 @@ def build_groups(report: TrafficReport) -> Iterator[DashboardTable]:
                 (
                     group.name,
                     (
-                        DashboardCell(f"{group.requests:,}", f"{group.users:,} users"),
+                        DashboardCell(
+                            f"{group.requests:,}", format_count(group.users, report.cluster)
+                        ),
                         *(
                             _estimate_cell(group.find(*each), find_measure(each[0]).unit)
                             for each in columns
