@@ -229,7 +229,7 @@ def _find_repeated(connection: duckdb.DuckDBPyConnection) -> None:
             scorer=fuzz.token_sort_ratio,
             processor=utils.default_process,
         )
-        places = found["place"][scores >= MIN_SIMILARITY].tolist()
+        places = [int(place) for place in found["place"][scores >= MIN_SIMILARITY]]
     connection.execute(
         "create or replace temp table asked_again as select unnest($1::bigint[])", [places]
     )

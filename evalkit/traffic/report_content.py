@@ -31,8 +31,8 @@ SUMMARY: tuple[tuple[str, Stat], ...] = (
     ("success_rate", "mean"),
     ("escalation_rate", "mean"),
     ("satisfaction", "mean"),
-    ("latency_s", "p50"),
     ("latency_s", "p95"),
+    ("latency_s", "p50"),
     ("cost_usd", "mean"),
 )
 """The columns of a table of groups, by importance."""
@@ -205,7 +205,7 @@ def list_change_sentences(report: TrafficReport) -> Iterator[str]:
             f"{value_text(find_measure(each.measure), each.after)}"
             for each in sorted(changes, key=lambda each: shown[each.measure, each.stat])
         ]
-        yield f"{moment_text(at)}{began}: {', '.join(parts)}"
+        yield f"{moment_text(at)} UTC{began}: {', '.join(parts)}"
 
 
 def errors_text(group: Group, most: int = 5) -> str:
