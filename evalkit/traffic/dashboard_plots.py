@@ -39,6 +39,7 @@ MIN_REQUESTS = 5
 """The fewest requests of a step whose value is drawn."""
 _HEIGHT_PX = 92.0
 _MAX_NAME_CHARS = 28
+_DOTTED = re.compile(r"\w+(?:\.\w+)+")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 NO_DATA = "no data"
 
@@ -127,8 +128,12 @@ def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PanelView:
 
 
 def short_name(name: str) -> str:
-    """Return a name of a version or a type of error that fits a plot: a commit is cut to 8 characters."""
-    return name[:8] if _COMMIT.fullmatch(name) else one_line(name, _MAX_NAME_CHARS)
+    """Return a name that fits a plot: 8 characters of a commit, and of a type of error its last word."""
+    if _COMMIT.fullmatch(name):
+        return name[:8]
+    if len(name) > _MAX_NAME_CHARS and _DOTTED.fullmatch(name):
+        name = name.rpartition(".")[2]
+    return one_line(name, _MAX_NAME_CHARS)
 
 
 def panel_text(value: float, unit: str) -> str:
