@@ -13,7 +13,7 @@ from evalkit.cli.options import OutputOption, VerboseOption, output_file, output
 from evalkit.cli.output import write_result
 
 
-class TrafficFormat(StrEnum):
+class TrafficReportFormat(StrEnum):
     """The output formats of a traffic report."""
 
     table = "table"
@@ -48,8 +48,8 @@ def traffic_report(
         ),
     ] = "",
     format: Annotated[  # noqa: A002 - the option's name
-        TrafficFormat, output_option("--format", help="Format of the result.")
-    ] = TrafficFormat.table,
+        TrafficReportFormat, output_option("--format", help="Format of the result.")
+    ] = TrafficReportFormat.table,
     output: OutputOption = None,
     verbose: VerboseOption = False,
     html: Annotated[
@@ -67,11 +67,11 @@ def traffic_report(
     report, page = report_traffic(name, options, context, page=html is not None)
     if html:
         write_atomically(html, page)
-    if format is TrafficFormat.json:
+    if format is TrafficReportFormat.json:
         text = report_documents.report_json(report)
-    elif format is TrafficFormat.csv:
+    elif format is TrafficReportFormat.csv:
         text = report_documents.report_csv(report)
-    elif format is TrafficFormat.markdown:
+    elif format is TrafficReportFormat.markdown:
         text = report_documents.report_markdown(report)
     else:
         text = report_text(report, detect_screen(output), verbose=verbose)

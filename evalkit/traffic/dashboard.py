@@ -14,7 +14,7 @@ from evalkit.traffic.dashboard_panels import (
     name_step,
 )
 from evalkit.traffic.dashboard_plots import panel_text, short_name
-from evalkit.traffic.dashboard_records import Dashboard, Headline, NotableRequest
+from evalkit.traffic.dashboard_records import Dashboard, DashboardHeadline, NotableRequest
 from evalkit.traffic.dashboard_tables import (
     build_comparison,
     build_errors,
@@ -25,7 +25,7 @@ from evalkit.traffic.dashboard_tables import (
 from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.measures import MEASURES
 from evalkit.traffic.report_content import title_of
-from evalkit.traffic.report_record import Difference, TrafficReport
+from evalkit.traffic.report_record import ArmDifference, TrafficReport
 
 _MAX_NAMED = 3
 
@@ -86,7 +86,7 @@ def _crumb(report: TrafficReport) -> str:
     return " · ".join(parts)
 
 
-def _headline(report: TrafficReport) -> Headline:
+def _headline(report: TrafficReport) -> DashboardHeadline:
     """Return what changed with the newest version, else how large and how good traffic is."""
     comparison = next((each for each in report.comparisons if each.by == "version"), None)
     if comparison is None:
@@ -96,7 +96,7 @@ def _headline(report: TrafficReport) -> Headline:
             about = "No request names a version, so that none is compared."
         elif len(named) == 1:
             about = f"There is one version, {short_name(named[0])}, so that none is compared."
-        return Headline("", None, _summary(report), about)
+        return DashboardHeadline("", None, _summary(report), about)
     older, newer = map(short_name, (comparison.base, comparison.candidate))
     differences = list_differences(report, comparison)
     worse = [each for each in differences if each.direction == "worse"]
@@ -110,19 +110,23 @@ def _headline(report: TrafficReport) -> Headline:
         lead = f"No difference between {older} and {newer} is beyond noise."
         if all(each.direction == "too little data" for each in differences):
             lead = f"There is too little data to compare {newer} with {older}."
-        return Headline("", None, lead, _summary(report))
+        return DashboardHeadline("", None, lead, _summary(report))
     found = f"{_start_sentence(_list_changes(worse or better))}. {limit}"
     if worse and better:
         also = f"Worse: {_list_changes(worse)}. Better: {_list_changes(better)}. {limit}"
-        return Headline(
+        return DashboardHeadline(
             f"WORSE AND BETTER SINCE {newer}",
             "inconclusive",
             f"{newer} differs from {older}.",
             also,
         )
     if worse:
-        return Headline(f"WORSE SINCE {newer}", "fail", f"{newer} is worse than {older}.", found)
-    return Headline(f"BETTER SINCE {newer}", "pass", f"{newer} is better than {older}.", found)
+        return DashboardHeadline(
+            f"WORSE SINCE {newer}", "fail", f"{newer} is worse than {older}.", found
+        )
+    return DashboardHeadline(
+        f"BETTER SINCE {newer}", "pass", f"{newer} is better than {older}.", found
+    )
 
 
 def _start_sentence(text: str) -> str:
@@ -140,7 +144,7 @@ def _summary(report: TrafficReport) -> str:
     return f"{count}{': ' if parts else ''}{', '.join(parts)}."
 
 
-def _list_changes(differences: Sequence[Difference]) -> str:
+def _list_changes(differences: Sequence[ArmDifference]) -> str:
     texts = [
         f"{title_of(each.measure, each.stat)} {panel_text(each.base.value, unit)} to {panel_text(each.candidate.value, unit)}"
         for each in differences[:_MAX_NAMED]

@@ -24,8 +24,8 @@ from evalkit.traffic.dashboard_plots import (
 )
 from evalkit.traffic.dashboard_records import (
     Dashboard,
+    DashboardPanel,
     NotableRequest,
-    Panel,
     PanelValue,
     TrafficSlice,
 )
@@ -89,7 +89,7 @@ def fit_slices(dashboard: Dashboard) -> list[TrafficSlice]:
     return ordered[: MAX_VALUES // max(per_slice, 1)]
 
 
-def _same_panel(name: str, slices: Sequence[TrafficSlice]) -> Iterator[Panel]:
+def _same_panel(name: str, slices: Sequence[TrafficSlice]) -> Iterator[DashboardPanel]:
     return (panel for each in slices for panel in each.panels if panel.name == name)
 
 

@@ -7,16 +7,22 @@ from datetime import datetime
 from itertools import pairwise
 
 from evalkit.traffic.dashboard_records import (
-    Panel,
+    DashboardPanel,
+    PanelAxis,
     PanelChange,
     PanelLine,
     PanelValue,
-    TimeAxis,
     TrafficSlice,
 )
 from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.measures import MEASURES, Measure, Stat
-from evalkit.traffic.report_record import Estimate, Group, Step, Timeline, TrafficReport
+from evalkit.traffic.report_record import (
+    Group,
+    Timeline,
+    TrafficEstimate,
+    TrafficReport,
+    TrafficStep,
+)
 
 LOAD = "requests"
 OTHER = "other"
@@ -48,7 +54,7 @@ def name_step(seconds: int) -> str:
     )
 
 
-def build_axis(report: TrafficReport) -> TimeAxis:
+def build_axis(report: TrafficReport) -> PanelAxis:
     """Return the time axis of a report: days as labels, hours and minutes if there is only one day."""
     starts = [datetime.fromisoformat(step.start) for step in find_timeline(report).steps]
     days = {each.date() for each in starts}
@@ -65,7 +71,7 @@ def build_axis(report: TrafficReport) -> TimeAxis:
         for group in report.versions
         if starts and group.name != UNVERSIONED
     ]
-    return TimeAxis(
+    return PanelAxis(
         step=name_step(report.step_s),
         names=tuple(f"{each:%a} {each:%b} {each.day}{each.strftime(clock)}" for each in starts),
         labels=tuple(labels),
@@ -159,7 +165,7 @@ class _Panels:
     def build(
         self, chosen: tuple[tuple[str, str], ...], group: Group, timeline: Timeline
     ) -> TrafficSlice:
-        panels: list[Panel] = [
+        panels: list[DashboardPanel] = [
             self._errors_panel(each, group, timeline, is_whole=not chosen)
             if each.name == "error_rate"
             else self._lines_panel(each, group, timeline, is_whole=not chosen)
@@ -180,10 +186,10 @@ class _Panels:
 
     def _lines_panel(
         self, measure: Measure, group: Group, timeline: Timeline, *, is_whole: bool
-    ) -> Panel:
+    ) -> DashboardPanel:
         stats: Sequence[Stat] = _QUANTILES if measure.unit == "s" else ("mean",)
         unit = "" if measure.unit in ("", "usd") else f", {measure.unit}"
-        return Panel(
+        return DashboardPanel(
             name=measure.name,
             title=f"{measure.title[0].upper()}{measure.title[1:]}{unit if unit == ', s' else ''}",
             unit=measure.unit,
@@ -196,7 +202,7 @@ class _Panels:
 
     def _errors_panel(
         self, measure: Measure, group: Group, timeline: Timeline, *, is_whole: bool
-    ) -> Panel:
+    ) -> DashboardPanel:
         """Return the share of requests by type of error, the most frequent first."""
         whole = _line("", measure.name, "mean", group, timeline)
         names = [*self._errors, *([OTHER] if len(self._report.whole.errors) > MAX_PARTS else [])]
@@ -213,7 +219,7 @@ class _Panels:
             share = total.value * count / max(sum(errors.values()), 1)
             return PanelValue(share, None, None, total.requests)
 
-        return Panel(
+        return DashboardPanel(
             name=measure.name,
             title="Errors by type",
             unit="",
@@ -232,7 +238,9 @@ class _Panels:
             changes=self._changes(measure) if is_whole else (),
         )
 
-    def _load_panel(self, chosen: Mapping[str, str], group: Group, timeline: Timeline) -> Panel:
+    def _load_panel(
+        self, chosen: Mapping[str, str], group: Group, timeline: Timeline
+    ) -> DashboardPanel:
         """Return the number of requests: of all traffic by version, else as one part."""
         counts = {
             version: [
@@ -252,7 +260,7 @@ class _Panels:
             ]
             parts = {**counts, **({OTHER: rest} if any(rest) else {})}
         busiest = max((step.requests_per_minute for step in timeline.steps), default=0.0)
-        return Panel(
+        return DashboardPanel(
             name=LOAD,
             title="Requests by version" if len(counts) > 1 else "Requests",
             unit="requests",
@@ -276,13 +284,13 @@ def _count(number: int) -> PanelValue:
 
 
 def _line(name: str, measure: str, stat: Stat, group: Group, timeline: Timeline) -> PanelLine:
-    def read(estimates: Sequence[Estimate]) -> PanelValue | None:
+    def read(estimates: Sequence[TrafficEstimate]) -> PanelValue | None:
         found = _find(estimates, measure, stat)
         if found is None or found.value is None:
             return None
         return PanelValue(found.value, found.low, found.high, found.requests)
 
-    def read_step(step: Step) -> PanelValue | None:
+    def read_step(step: TrafficStep) -> PanelValue | None:
         return read(step.estimates)
 
     return PanelLine(
@@ -290,7 +298,9 @@ def _line(name: str, measure: str, stat: Stat, group: Group, timeline: Timeline)
     )
 
 
-def _find(estimates: Sequence[Estimate], measure: str, stat: Stat | None = None) -> Estimate | None:
+def _find(
+    estimates: Sequence[TrafficEstimate], measure: str, stat: Stat | None = None
+) -> TrafficEstimate | None:
     """Return an estimate that is known; of any statistic if none is named."""
     for each in estimates:
         if each.measure == measure and stat in (None, each.stat) and each.value is not None:

@@ -25,11 +25,11 @@ from evalkit.report.html.time_plot import (
 )
 from evalkit.report.html.views import true_minus
 from evalkit.traffic.dashboard_records import (
-    Panel,
+    DashboardPanel,
+    PanelAxis,
     PanelChange,
     PanelLine,
     PanelValue,
-    TimeAxis,
 )
 
 PanelScale = TimeScale
@@ -59,7 +59,7 @@ class PlacedPanel(NamedTuple):
     columns: range
 
 
-def fit_panel(panels: Sequence[Panel], *, with_intervals: bool) -> PanelScale:
+def fit_panel(panels: Sequence[DashboardPanel], *, with_intervals: bool) -> PanelScale:
     """Return the scale of a panel of one or of several slices, which can then be compared."""
     shown: list[float | None] = []
     for panel in panels:
@@ -76,12 +76,12 @@ def fit_panel(panels: Sequence[Panel], *, with_intervals: bool) -> PanelScale:
     return TimeScale(Axis(low, axis.high), _HEIGHT_PX)
 
 
-def list_ticks(panel: Panel, scale: PanelScale) -> list[tuple[float, str]]:
+def list_ticks(panel: DashboardPanel, scale: PanelScale) -> list[tuple[float, str]]:
     """Return the labels of the axis of a panel with their distances from the top."""
     return scale.ticks(partial(tick_text, unit=panel.unit))
 
 
-def place_panel(panel: Panel, scale: PanelScale) -> PlacedPanel:
+def place_panel(panel: DashboardPanel, scale: PanelScale) -> PlacedPanel:
     """Return where the lines or the stack of a panel lie."""
     columns = range(len(panel.lines[0].steps) if panel.lines else 0)
     if panel.whole is not None:
@@ -91,7 +91,7 @@ def place_panel(panel: Panel, scale: PanelScale) -> PlacedPanel:
     )
 
 
-def draw_panel(panel: Panel, scale: PanelScale, axis: TimeAxis) -> PanelView:
+def draw_panel(panel: DashboardPanel, scale: PanelScale, axis: PanelAxis) -> PanelView:
     """Return the view of a panel of all traffic."""
     placed = place_panel(panel, scale)
     columns = len(axis.names)
@@ -160,7 +160,7 @@ def show_interval(value: PanelValue, unit: str) -> str:
     return f"{low} to {panel_text(value.high, unit)}"
 
 
-def now_text(panel: Panel) -> str:
+def now_text(panel: DashboardPanel) -> str:
     """Return the values of a panel in the whole time, without intervals."""
     named = [
         f"{line.name} {panel_text(line.total.value, panel.unit)}".strip()
@@ -170,7 +170,7 @@ def now_text(panel: Panel) -> str:
     return ", ".join(named) or NO_DATA
 
 
-def about_text(panel: Panel) -> str:
+def about_text(panel: DashboardPanel) -> str:
     """Return the interval of a panel, the requests in which it is known, and what else is to be said.
 
     Of several percentiles, the interval is that of the one in the middle.
@@ -191,7 +191,7 @@ def about_text(panel: Panel) -> str:
     return ", ".join(filter(None, parts))
 
 
-def step_text(panel: Panel, index: int) -> str:
+def step_text(panel: DashboardPanel, index: int) -> str:
     """Return the values of a panel in one step, with those of the parts of a stack."""
     unit = panel.unit
     named = [
@@ -223,7 +223,7 @@ def _time_line(line: PanelLine) -> TimeLine:
     )
 
 
-def _stack_values(panel: Panel) -> list[list[float]]:
+def _stack_values(panel: DashboardPanel) -> list[list[float]]:
     return [
         [each.value if each and (panel.unit or _is_drawn(each)) else 0.0 for each in line.steps]
         for line in panel.lines
@@ -244,7 +244,7 @@ def _line_view(line: PlacedLine, columns: int) -> PanelView:
     }
 
 
-def _key(panel: Panel) -> list[tuple[str, str]]:
+def _key(panel: DashboardPanel) -> list[tuple[str, str]]:
     if len(panel.lines) < 2:
         return []
     if panel.whole is not None:
@@ -255,7 +255,7 @@ def _key(panel: Panel) -> list[tuple[str, str]]:
     return [(line.name, line.name) for line in panel.lines]
 
 
-def _change_text(panel: Panel, change: PanelChange, axis: TimeAxis) -> str:
+def _change_text(panel: DashboardPanel, change: PanelChange, axis: PanelAxis) -> str:
     by = f" with {short_name(change.version)}" if change.version else ""
     line = f"{panel.lines[min(1, len(panel.lines) - 1)].name} " if len(panel.shown) > 1 else ""
     return (
@@ -264,7 +264,7 @@ def _change_text(panel: Panel, change: PanelChange, axis: TimeAxis) -> str:
     )
 
 
-def _finding(panel: Panel, axis: TimeAxis) -> str:
+def _finding(panel: DashboardPanel, axis: PanelAxis) -> str:
     """Return what a plot shows, as a sentence for readers who do not see it."""
     steps = [
         each.value for line in panel.shown[:1] for each in line.steps if each and _is_drawn(each)

@@ -37,7 +37,7 @@ class PanelLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Panel:
+class DashboardPanel:
     """A measure over time. `unit` is empty for a share.
 
     The lines of a stack, such as types of errors, add up to `whole`, which is None for lines.
@@ -63,11 +63,11 @@ class TrafficSlice:
 
     chosen: tuple[tuple[str, str], ...]
     requests: int
-    panels: tuple[Panel, ...]
+    panels: tuple[DashboardPanel, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimeAxis:
+class PanelAxis:
     """The steps from left to right: `names` say exactly when one starts, `labels` are those of the axis.
 
     `midnights` between steps that are shorter than a day and `starts`, the first requests of versions, are
@@ -117,7 +117,7 @@ class NotableRequest(NamedTuple):
     error: str
 
 
-class Headline(NamedTuple):
+class DashboardHeadline(NamedTuple):
     """What the page says first: a word with its outcome, what was found, and what limits it."""
 
     word: str
@@ -137,8 +137,8 @@ class Dashboard:
 
     name: str
     crumb: str
-    headline: Headline
-    axis: TimeAxis
+    headline: DashboardHeadline
+    axis: PanelAxis
     dimensions: Mapping[str, tuple[str, ...]]
     slices: tuple[TrafficSlice, ...]
     compared: Mapping[str, DashboardCell]

@@ -30,7 +30,7 @@ _REASONS = {
 """Why a request is listed: the condition in SQL over `facts`, and which ones come first."""
 
 
-def list_requests(connection: duckdb.DuckDBPyConnection) -> tuple[NotableRequest, ...]:
+def list_notable_requests(connection: duckdb.DuckDBPyConnection) -> tuple[NotableRequest, ...]:
     """Return failed, slow, badly rated, and costly requests of the table `facts`, the newest first."""
     chosen = " union all ".join(
         f"select * from (select request_id, '{reason}' as reason from placed where {condition} "  # noqa: S608

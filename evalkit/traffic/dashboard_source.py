@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.traffic.dashboard import build_dashboard
 from evalkit.traffic.dashboard_records import Dashboard
-from evalkit.traffic.dashboard_requests import list_requests
+from evalkit.traffic.dashboard_requests import list_notable_requests
 from evalkit.traffic.dimensions import DIMENSIONS, choose_groups, find_groups
 from evalkit.traffic.estimates import choose_part, estimate_part, load_facts
 from evalkit.traffic.report import ReportedTraffic
@@ -28,7 +28,7 @@ def read_dashboard(opened: ReportedTraffic, report: TrafficReport) -> Dashboard:
     """Return the dashboard of an open store and its report. The table `facts` is another one afterward."""
     connection = opened.connection
     connection.execute("create or replace temp table reported as select * from facts")
-    requests = list_requests(connection)
+    requests = list_notable_requests(connection)
     versions = report.versions[-MAX_VERSIONS:] if len(report.versions) > 1 else ()
     within = {each.name: _read_within(connection, report, each.name) for each in versions}
     return build_dashboard(report, requests, within)

@@ -12,18 +12,18 @@ from evalkit.traffic.dashboard_plots import NO_DATA, panel_text, short_name, sho
 from evalkit.traffic.dashboard_records import DashboardCell, DashboardTable, PanelValue
 from evalkit.traffic.measures import Stat, find_measure
 from evalkit.traffic.report_content import (
-    change_interval_text,
+    change_bounds_text,
     change_text,
     find_difference,
     list_rows,
     title_of,
 )
 from evalkit.traffic.report_record import (
-    Comparison,
-    Difference,
+    ArmComparison,
+    ArmDifference,
     Direction,
-    Estimate,
     Group,
+    TrafficEstimate,
     TrafficReport,
 )
 
@@ -42,13 +42,13 @@ _COLUMNS: tuple[tuple[str, Stat], ...] = (
 """The columns of the tables of groups."""
 
 
-def list_differences(report: TrafficReport, comparison: Comparison) -> list[Difference]:
+def list_differences(report: TrafficReport, comparison: ArmComparison) -> list[ArmDifference]:
     """Return the differences that are worth a line, by importance."""
     found = (find_difference(comparison, row) for row in list_rows(report))
     return [each for each in found if each is not None]
 
 
-def build_comparison(report: TrafficReport, comparison: Comparison) -> DashboardTable:
+def build_comparison(report: TrafficReport, comparison: ArmComparison) -> DashboardTable:
     """Return the measures of two versions or arms, with the interval of the change."""
     base, candidate = map(short_name, (comparison.base, comparison.candidate))
     differences = list_differences(report, comparison)
@@ -103,14 +103,14 @@ def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
     return found
 
 
-def _difference_cells(each: Difference) -> tuple[DashboardCell, ...]:
+def _difference_cells(each: ArmDifference) -> tuple[DashboardCell, ...]:
     unit = find_measure(each.measure).unit
     return (
         DashboardCell(each.direction, "", _OUTCOMES.get(each.direction)),
         _estimate_cell(each.base, unit),
         _estimate_cell(each.candidate, unit),
         DashboardCell(true_minus(change_text(each))),
-        DashboardCell(true_minus(change_interval_text(each))),
+        DashboardCell(true_minus(change_bounds_text(each))),
     )
 
 
@@ -185,7 +185,7 @@ def build_groups(report: TrafficReport) -> Iterator[DashboardTable]:
         )
 
 
-def _estimate_cell(estimate: Estimate | None, unit: str) -> DashboardCell:
+def _estimate_cell(estimate: TrafficEstimate | None, unit: str) -> DashboardCell:
     if estimate is None or estimate.value is None:
         return DashboardCell(NO_DATA)
     note = f"of {estimate.requests:,}"

@@ -17,19 +17,19 @@ from evalkit.core.safe_text import (
 from evalkit.traffic.measures import find_measure
 from evalkit.traffic.report_content import (
     SUMMARY,
-    change_interval_text,
+    bounds_text,
+    change_bounds_text,
     change_text,
     errors_text,
     estimate_text,
     find_difference,
-    headline,
-    interval_text,
     list_change_sentences,
     list_rows,
     summarize,
     title_of,
+    traffic_headline,
 )
-from evalkit.traffic.report_record import Breakdown, Comparison, Estimate, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, Breakdown, TrafficEstimate, TrafficReport
 
 SCHEMA = "evalkit.traffic_report/v1"
 
@@ -76,7 +76,7 @@ def _list_cells(report: TrafficReport) -> Iterator[list[str]]:
 
 
 def _estimate_cells(
-    key: tuple[str, str, str], estimates: Iterable[Estimate]
+    key: tuple[str, str, str], estimates: Iterable[TrafficEstimate]
 ) -> Iterator[list[str]]:
     for each in estimates:
         numbers = [each.value, each.low, each.high]
@@ -91,7 +91,7 @@ def _estimate_cells(
 
 def report_markdown(report: TrafficReport) -> str:
     """Return a report as Markdown."""
-    parts = [markdown_text(headline(report))]
+    parts = [markdown_text(traffic_headline(report))]
     parts += [
         f"**{word.upper()}** {markdown_text(text)}" if word else markdown_text(text)
         for word, text in (summarize(report, each) for each in report.comparisons)
@@ -108,7 +108,7 @@ def report_markdown(report: TrafficReport) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _measure_table(report: TrafficReport, comparison: Comparison | None) -> str:
+def _measure_table(report: TrafficReport, comparison: ArmComparison | None) -> str:
     titles = ["measure", "all", "90% interval"]
     if comparison is not None:
         names = (comparison.base, comparison.candidate)
@@ -121,11 +121,11 @@ def _measure_table(report: TrafficReport, comparison: Comparison | None) -> str:
     lines = []
     for row in list_rows(report):
         found = report.whole.find(row.measure.name, row.stat)
-        cells = [row.title, estimate_text(found), interval_text(found)]
+        cells = [row.title, estimate_text(found), bounds_text(found)]
         change = find_difference(comparison, row) if comparison is not None else None
         if change is not None:
             cells += [estimate_text(change.base), estimate_text(change.candidate)]
-            cells += [change_text(change), change_interval_text(change), change.direction]
+            cells += [change_text(change), change_bounds_text(change), change.direction]
         lines.append(cells + [""] * (len(titles) - len(cells)))
     return _table(titles, lines)
 
@@ -147,7 +147,7 @@ def _group_table(breakdown: Breakdown) -> str:
         cells = [markdown_code(group.name, cell=True), f"{group.requests:,}"]
         for measure, stat in shown:
             found = group.find(measure, stat)
-            cells += [estimate_text(found), interval_text(found)]
+            cells += [estimate_text(found), bounds_text(found)]
         lines.append(cells)
     table = _table(titles, lines)
     return f"{table}\n\nand {breakdown.unlisted:,} smaller" if breakdown.unlisted else table

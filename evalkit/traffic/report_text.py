@@ -16,21 +16,21 @@ from evalkit.traffic.measures import find_measure
 from evalkit.traffic.report_content import (
     SUMMARY,
     Row,
-    change_interval_text,
+    bounds_text,
+    change_bounds_text,
     change_text,
     choose_rows,
     errors_text,
     estimate_text,
     find_difference,
-    headline,
-    interval_text,
     list_change_sentences,
     list_rows,
     series_of,
     summarize,
     title_of,
+    traffic_headline,
 )
-from evalkit.traffic.report_record import Breakdown, Comparison, Direction, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, Breakdown, Direction, TrafficReport
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
 _STYLES: dict[Direction, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
@@ -66,7 +66,7 @@ def report_text(report: TrafficReport, screen: Screen, *, verbose: bool = False)
 
 
 def _lead_lines(report: TrafficReport, screen: Screen) -> list[str]:
-    lines = screen.fold(headline(report), hang="  ")
+    lines = screen.fold(traffic_headline(report), hang="  ")
     for comparison in report.comparisons:
         word, text = summarize(report, comparison)
         start = word.upper()
@@ -90,7 +90,7 @@ def _left_out(
 
 
 def _table_lines(
-    report: TrafficReport, comparison: Comparison | None, screen: Screen, most: int | None = None
+    report: TrafficReport, comparison: ArmComparison | None, screen: Screen, most: int | None = None
 ) -> list[str]:
     """Return a line for each measure, with as many columns as the screen is wide enough for."""
     rows = list_rows(report) if most is None else choose_rows(report, comparison, most)
@@ -98,13 +98,13 @@ def _table_lines(
 
 
 def _list_columns(
-    report: TrafficReport, rows: Sequence[Row], comparison: Comparison | None, screen: Screen
+    report: TrafficReport, rows: Sequence[Row], comparison: ArmComparison | None, screen: Screen
 ) -> Iterator[Column]:
     """Yield the columns of the measures, from left to right."""
     found = [report.whole.find(row.measure.name, row.stat) for row in rows]
     yield Column(0, "", [Cell(row.title) for row in rows])
     yield Column(0, "all", [Cell(estimate_text(each)) for each in found], is_number=True)
-    yield Column(1, "90% interval", [Cell(interval_text(each)) for each in found])
+    yield Column(1, "90% interval", [Cell(bounds_text(each)) for each in found])
     if comparison is not None:
         changes = [find_difference(comparison, row) for row in rows]
         for name, side in ((comparison.base, "base"), (comparison.candidate, "candidate")):
@@ -113,7 +113,7 @@ def _list_columns(
         yield Column(
             True, "change", [Cell(change_text(each) if each else "") for each in changes], True
         )
-        bounds = [Cell(change_interval_text(each) if each else "") for each in changes]
+        bounds = [Cell(change_bounds_text(each) if each else "") for each in changes]
         yield Column(1, "its interval", bounds)
         words = [each.direction if each else "no difference shown" for each in changes]
         cells = [Cell(_WORDS.get(word, word), _STYLES.get(word, "dim")) for word in words]
@@ -161,7 +161,7 @@ def _breakdown_lines(breakdown: Breakdown, screen: Screen) -> list[str]:
             is_first = measure == SUMMARY[0][0]
             columns.append(Column(0 if is_first else 2, title, values, is_number=True))
             if find_measure(measure).kind == "rate":
-                bounds = [Cell(interval_text(each)) for each in found]
+                bounds = [Cell(bounds_text(each)) for each in found]
                 columns.append(Column(1 if is_first else 3, "90% interval", bounds))
     lines = fit_columns(columns, screen)
     if breakdown.unlisted:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from evalkit.core.format import format_count
 from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.import_log import ImportedFile
-from evalkit.traffic.report_record import Comparison, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, TrafficReport
 
 _MUCH = 0.1
 _NOTABLE = 0.01
@@ -58,7 +58,7 @@ def list_warnings(
         yield from _list_doubts(comparison)
 
 
-def _list_doubts(comparison: Comparison) -> Iterator[str]:
+def _list_doubts(comparison: ArmComparison) -> Iterator[str]:
     base, candidate = comparison.base, comparison.candidate
     if not comparison.is_concurrent:
         yield (

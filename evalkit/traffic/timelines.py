@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalkit.traffic.dimensions import Dimension
 from evalkit.traffic.estimates import Facts, choose_part, estimate_part
 from evalkit.traffic.measures import QUANTILES, Measure, Stat
-from evalkit.traffic.report_record import Estimate, Step, Timeline
+from evalkit.traffic.report_record import Timeline, TrafficEstimate, TrafficStep
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,7 +27,7 @@ _MONDAY_S = 4 * 86_400
 _TIMED: tuple[Stat, ...] = ("p50", "p95", "p99")
 
 
-class Axis(NamedTuple):
+class TimeAxis(NamedTuple):
     """The steps of a time axis: `length` steps of `step_s` seconds from `first_s`, seconds since 1970.
 
     The requests themselves reach from `start_s` to `end_s`.
@@ -59,7 +59,7 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def choose_axis(start: datetime, end: datetime) -> Axis:
+def choose_axis(start: datetime, end: datetime) -> TimeAxis:
     """Return the shortest steps of which there are at most `MOST_STEPS`; both times are in UTC."""
     first, last = (time.replace(tzinfo=UTC).timestamp() for time in (start, end))
     for step_s in STEPS_S:
@@ -68,13 +68,13 @@ def choose_axis(start: datetime, end: datetime) -> Axis:
         count = int((last - begin) // step_s) + 1
         if count <= MOST_STEPS or step_s == STEPS_S[-1]:
             break
-    return Axis(begin, step_s, count, first, last)
+    return TimeAxis(begin, step_s, count, first, last)
 
 
 def build_timelines(
     connection: duckdb.DuckDBPyConnection,
     facts: Facts,
-    axis: Axis,
+    axis: TimeAxis,
     dimensions: Sequence[Dimension],
 ) -> tuple[Timeline, ...]:
     """Return the timeline of all requests, with intervals, and those of the largest groups."""
@@ -93,7 +93,7 @@ def build_timelines(
 def build_group_timelines(
     connection: duckdb.DuckDBPyConnection,
     facts: Facts,
-    axis: Axis,
+    axis: TimeAxis,
     dimensions: Sequence[Dimension],
 ) -> Iterator[Timeline]:
     """Yield the timelines of the largest groups of each dimension that has several."""
@@ -102,7 +102,7 @@ def build_group_timelines(
             yield from _query_timelines(connection, facts, axis, dimension).values()
 
 
-def _with_intervals(facts: Facts, chosen: Bools, step: Step) -> tuple[Estimate, ...]:
+def _with_intervals(facts: Facts, chosen: Bools, step: TrafficStep) -> tuple[TrafficEstimate, ...]:
     part = choose_part(facts, chosen)
     means = estimate_part(facts, part, stats=("mean",))
     found = {(each.measure, each.stat): each for each in means}
@@ -110,7 +110,7 @@ def _with_intervals(facts: Facts, chosen: Bools, step: Step) -> tuple[Estimate, 
 
 
 def _query_timelines(
-    connection: duckdb.DuckDBPyConnection, facts: Facts, axis: Axis, dimension: Dimension | None
+    connection: duckdb.DuckDBPyConnection, facts: Facts, axis: TimeAxis, dimension: Dimension | None
 ) -> dict[int, Timeline]:
     """Return the timelines of the groups of a dimension by their code, or of all requests as 1."""
     step = axis.select_step()
@@ -167,16 +167,16 @@ def _has_percentiles(facts: Facts, measure: Measure) -> bool:
 
 def _build_step(
     facts: Facts,
-    axis: Axis,
+    axis: TimeAxis,
     number: int,
     row: Sequence[Any] | None,
     errors: Mapping[str, int],
-) -> Step:
+) -> TrafficStep:
     if row is None:
-        return Step(start=axis.time_of(number), requests=0, requests_per_minute=0.0)
+        return TrafficStep(start=axis.time_of(number), requests=0, requests_per_minute=0.0)
     cells: Iterator[Any] = iter(row)
     requests, weight = next(cells), next(cells)
-    return Step(
+    return TrafficStep(
         start=axis.time_of(number),
         requests=int(requests),
         requests_per_minute=float(weight) / axis.minutes_of(number),
@@ -185,12 +185,12 @@ def _build_step(
     )
 
 
-def _read_estimates(facts: Facts, cells: Iterator[Any]) -> Iterator[Estimate]:
+def _read_estimates(facts: Facts, cells: Iterator[Any]) -> Iterator[TrafficEstimate]:
     for measure in facts.measures:
         known, value, size = next(cells), next(cells), next(cells)
         mean = value / size if size else None
-        yield Estimate(measure=measure.name, value=mean, requests=known)
+        yield TrafficEstimate(measure=measure.name, value=mean, requests=known)
         if _has_percentiles(facts, measure):
             levels = next(cells) or [None] * len(_TIMED)
             for stat, level in zip(_TIMED, levels, strict=True):
-                yield Estimate(measure=measure.name, stat=stat, value=level, requests=known)
+                yield TrafficEstimate(measure=measure.name, stat=stat, value=level, requests=known)

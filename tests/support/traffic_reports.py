@@ -10,15 +10,15 @@ from random import Random
 from evalkit.traffic.dashboard_records import NotableRequest
 from evalkit.traffic.measures import MEASURES
 from evalkit.traffic.report_record import (
+    ArmComparison,
+    ArmDifference,
     Breakdown,
     ChangePoint,
-    Comparison,
-    Difference,
-    Estimate,
     Group,
-    Step,
     Timeline,
+    TrafficEstimate,
     TrafficReport,
+    TrafficStep,
 )
 
 START = datetime(2026, 11, 16, tzinfo=UTC)
@@ -28,7 +28,7 @@ CHANGED = 5
 SHOWN = ("success_rate", "error_rate", "escalation_rate", "satisfaction", "latency_s", "cost_usd")
 
 
-def _estimates(random: Random, requests: int, *, is_v2: bool) -> Iterator[Estimate]:
+def _estimates(random: Random, requests: int, *, is_v2: bool) -> Iterator[TrafficEstimate]:
     levels = {"success_rate": 0.83 if is_v2 else 0.93, "escalation_rate": 0.2 if is_v2 else 0.07}
     scales = {"s": 2.0, "usd": 0.0015, "tokens": 400.0}
     for measure in filter(lambda each: each.name in SHOWN, MEASURES):
@@ -38,7 +38,7 @@ def _estimates(random: Random, requests: int, *, is_v2: bool) -> Iterator[Estima
             value = level * random.uniform(0.95, 1.05)
             known = requests if measure.name != "satisfaction" else requests // 30
             if known:
-                yield Estimate(
+                yield TrafficEstimate(
                     measure=measure.name,
                     stat=stat,
                     value=value,
@@ -75,7 +75,7 @@ def _timeline(random: Random, by: str, name: str, shares: Mapping[int, float]) -
         requests = int(shares.get(day, shares.get(-1, 1.0)) * (70 if day % 7 >= 5 else 150))
         known = tuple(_estimates(random, requests, is_v2=day >= CHANGED)) if requests else ()
         steps.append(
-            Step(
+            TrafficStep(
                 start=(START + timedelta(days=day)).isoformat(),
                 requests=requests,
                 requests_per_minute=requests / 1440,
@@ -106,7 +106,7 @@ def full_report() -> TrafficReport:
         for by, names in others.items()
     }
     differences = tuple(
-        Difference(
+        ArmDifference(
             measure=old.measure,
             stat=old.stat,
             base=old,
@@ -152,7 +152,7 @@ def full_report() -> TrafficReport:
             ),
         ),
         comparisons=(
-            Comparison(
+            ArmComparison(
                 by="version",
                 base="v1",
                 candidate="v2",
@@ -181,7 +181,7 @@ def bare_report() -> TrafficReport:
         last=(day + timedelta(hours=19)).isoformat(),
     )
     steps = tuple(
-        Step(
+        TrafficStep(
             start=(day + timedelta(hours=hour)).isoformat(),
             requests=count,
             requests_per_minute=count / 60,

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
 from evalkit.evalset.project import Project
-from evalkit.traffic.dashboard_page import render_dashboard
-from evalkit.traffic.dashboard_source import read_dashboard
-from evalkit.traffic.report import ReportOptions, describe_traffic, open_reported
+from evalkit.traffic.report import TrafficReportOptions, describe_traffic, open_reported
 from evalkit.traffic.report_record import TrafficReport
 from evalkit.traffic.table import traffic_folder
 
 
-def read_options(by: Sequence[str], only: Sequence[str], compare: str) -> ReportOptions:
+def read_options(by: Sequence[str], only: Sequence[str], compare: str) -> TrafficReportOptions:
     """Return the options of a report.
 
     Args:
@@ -26,11 +24,11 @@ def read_options(by: Sequence[str], only: Sequence[str], compare: str) -> Report
         InvalidInput: `compare` does not name two.
     """
     names = tuple(part.strip() for text in by for part in text.split(",") if part.strip())
-    return ReportOptions(by=names, only=tuple(only), compare=_read_pair(compare))
+    return TrafficReportOptions(by=names, only=tuple(only), compare=_read_pair(compare))
 
 
 def report_traffic(
-    name: str, options: ReportOptions, context: Context, *, page: bool
+    name: str, options: TrafficReportOptions, context: Context, *, page: bool
 ) -> tuple[TrafficReport, str]:
     """Build the report of the project's traffic of this name, and if wanted its page as HTML.
 
@@ -41,7 +39,13 @@ def report_traffic(
     folder = traffic_folder(Project.open(context).root, name)
     with open_reported(folder, options) as opened:
         report = describe_traffic(opened)
-        return report, render_dashboard(read_dashboard(opened, report)) if page else ""
+        if not page:
+            return report, ""
+        # Imported here, because it loads the templates.
+        from evalkit.traffic.dashboard_page import render_dashboard  # noqa: PLC0415
+        from evalkit.traffic.dashboard_source import read_dashboard  # noqa: PLC0415
+
+        return report, render_dashboard(read_dashboard(opened, report))
 
 
 def _read_pair(text: str) -> tuple[str, str] | None:

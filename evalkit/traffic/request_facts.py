@@ -4,7 +4,7 @@
 | --- | --- |
 | request_id, ts, day, version, variant, model, environment, name, tools, error_type, attributes | as stored |
 | cluster, cluster_by | a hash of the user, else of the session, else of the request; and which of them |
-| weight, is_sampled | how many requests it stands for, 1 / `sampling_p`; and whether that is known |
+| weight, is_sampled | the number of requests that it represents: 1 / `sampling_p`, and whether that is known |
 | incomplete | a trace without its root |
 | mixed | its session has requests of several versions |
 | ok, failed | as stored, and the opposite |
@@ -109,10 +109,11 @@ with base as (
         case when sampling_p > 0 and sampling_p <= 1 then 1 / sampling_p else 1 end as weight,
         sampling_p is not null as is_sampled,
         lower(left(input, {COMPARED_CHARS})) as asked,
-        case when output is not null and list_contains($redacted, import_id)
-            then contains(output, '<') and has_new(output, input, '{_PERSONAL}') end as has_pii,
-        case when output is not null
-            then contains(output, '<') and has_new(output, input, '{_HIDDEN}') end as has_secrets
+        case when output is null or not list_contains($redacted, import_id) then null
+            when contains(output, '<') then has_new(output, input, '{_PERSONAL}')
+            else false end as has_pii,
+        case when contains(output, '<secret:') then has_new(output, input, '{_HIDDEN}')
+            when output is not null then false end as has_secrets
         {{more}}
     from requests r
 )
