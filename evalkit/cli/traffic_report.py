@@ -10,7 +10,7 @@ import typer
 
 from evalkit.cli.console import create_context, detect_screen
 from evalkit.cli.options import OutputOption, VerboseOption, output_file, output_option
-from evalkit.cli.output import write_result
+from evalkit.cli.output import refuse_shared_files, write_result
 
 
 class TrafficReportFormat(StrEnum):
@@ -62,6 +62,7 @@ def traffic_report(
     from evalkit.traffic import report_documents
     from evalkit.traffic.report_text import report_text
 
+    refuse_shared_files([path for path in (html, output) if path])
     context = create_context()
     options = read_options(by, only, compare)
     report, page = report_traffic(name, options, context, page=html is not None)

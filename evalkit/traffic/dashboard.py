@@ -68,7 +68,10 @@ def build_dashboard(
             *build_groups(report),
         ),
         requests=tuple(requests),
-        requests_about="failed, slow, badly rated, and costly ones, newest first",
+        requests_about=(
+            "failed, slow, badly rated, and costly ones, newest first; for all: "
+            f"evalkit traffic list {report.name} --failed"
+        ),
         meanings=tuple((each.title, each.meaning) for each in known),
         notes=tuple(_notes(report)),
     )
@@ -166,6 +169,12 @@ def _notes(report: TrafficReport) -> list[str]:
         f"Each bound of an interval is wrong with a chance of at most 5%: {clusters[report.cluster]}.",
         "Each measure counts the requests in which it is known: unknown is never 0.",
     ]
+    if report.comparisons:
+        notes.append(
+            "A measure is called worse or better if that holds for all compared measures together "
+            "(Bonferroni). The interval of a change is that of the measure alone, so it may exclude 0 where no "
+            "difference is shown."
+        )
     if report.changes:
         notes.append("A level that changed is a hint where to look, and no test.")
     notes.append("The page has no questions, answers, comments, users, or sessions.")
