@@ -124,6 +124,15 @@ def change_bounds_text(difference: ArmDifference) -> str:
     return f"{low} to {format_change(difference.high, unit)}"
 
 
+def direction_text(difference: ArmDifference) -> str:
+    """Return the direction of a change; `unclear` if only its own interval excludes no change."""
+    low, high = difference.low, difference.high
+    is_beyond = (low is not None and low > 0) or (high is not None and high < 0)
+    if difference.direction == "no difference shown" and is_beyond:
+        return "unclear"
+    return difference.direction
+
+
 def find_difference(comparison: ArmComparison, row: Row) -> ArmDifference | None:
     """Return the difference of a statistic."""
     for each in comparison.differences:

@@ -20,6 +20,7 @@ from evalkit.traffic.report_content import (
     change_bounds_text,
     change_text,
     choose_rows,
+    direction_text,
     errors_text,
     estimate_text,
     find_difference,
@@ -30,11 +31,11 @@ from evalkit.traffic.report_content import (
     title_of,
     traffic_headline,
 )
-from evalkit.traffic.report_record import ArmComparison, Breakdown, Direction, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, Breakdown, TrafficReport
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-_STYLES: dict[Direction, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
-_WORDS: dict[Direction, str] = {"no difference shown": "", "too little data": "too few"}
+_STYLES: dict[str, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
+_WORDS: dict[str, str] = {"no difference shown": "", "too little data": "too few"}
 _MIN_ROWS = 6
 
 
@@ -115,7 +116,7 @@ def _list_columns(
         )
         bounds = [Cell(change_bounds_text(each) if each else "") for each in changes]
         yield Column(1, "its interval", bounds)
-        words = [each.direction if each else "no difference shown" for each in changes]
+        words = [direction_text(each) if each else "" for each in changes]
         cells = [Cell(_WORDS.get(word, word), _STYLES.get(word, "dim")) for word in words]
         yield Column(0, "", cells)
     step = format_duration(report.step_s).replace(" 0 min", "")
