@@ -171,9 +171,8 @@ def _notes(report: TrafficReport) -> list[str]:
     ]
     if report.comparisons:
         notes.append(
-            "A measure is called worse or better if that holds for all compared measures together "
-            "(Bonferroni). The interval of a change is that of the measure alone, so it may exclude 0 where no "
-            "difference is shown."
+            "A measure is worse or better if that holds for all compared measures together (Bonferroni). It is "
+            "unclear if only its own interval excludes no change."
         )
     if report.changes:
         notes.append("A level that changed is a hint where to look, and no test.")

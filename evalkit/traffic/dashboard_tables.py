@@ -14,6 +14,7 @@ from evalkit.traffic.measures import Stat, find_measure
 from evalkit.traffic.report_content import (
     change_bounds_text,
     change_text,
+    direction_text,
     find_difference,
     list_rows,
     title_of,
@@ -21,14 +22,14 @@ from evalkit.traffic.report_content import (
 from evalkit.traffic.report_record import (
     ArmComparison,
     ArmDifference,
-    Direction,
     Group,
     TrafficEstimate,
     TrafficReport,
 )
 
-_OUTCOMES: dict[Direction, Outcome] = {"worse": "fail", "better": "pass"}
-_SHOWN: tuple[Direction, ...] = ("worse", "better", "changed")
+_OUTCOMES: dict[str, Outcome] = {"worse": "fail", "better": "pass", "unclear": "inconclusive"}
+_SHOWN = ("worse", "better", "changed", "unclear")
+"""The words of differences that are not folded, in their order."""
 _MAX_ERRORS = 20
 _MAX_VERSIONS = 5
 _COLUMNS: tuple[tuple[str, Stat], ...] = (
@@ -52,7 +53,7 @@ def build_comparison(report: TrafficReport, comparison: ArmComparison) -> Dashbo
     """Return the measures of two versions or arms, with the interval of the change."""
     base, candidate = map(short_name, (comparison.base, comparison.candidate))
     differences = list_differences(report, comparison)
-    shown = any(each.direction in _SHOWN for each in differences)
+    shown = any(direction_text(each) in _SHOWN for each in differences)
     parts = [
         "all at the same time" if comparison.is_concurrent else "not at the same time",
         f"{format_count(comparison.shared_users, report.cluster)} with both"
@@ -67,18 +68,18 @@ def build_comparison(report: TrafficReport, comparison: ArmComparison) -> Dashbo
             (title_of(each.measure, each.stat), _difference_cells(each))
             for direction in _SHOWN
             for each in differences
-            if each.direction == direction
+            if direction_text(each) == direction
         ),
         about=", ".join(filter(None, parts)),
         folded=tuple(
             (title_of(each.measure, each.stat), _difference_cells(each))
             for each in differences
-            if each.direction not in _SHOWN
+            if direction_text(each) not in _SHOWN
         ),
         folded_title=", ".join(
             f"{count} {'more ' if shown else ''}with {direction}"
             for direction in ("no difference shown", "too little data")
-            if (count := sum(each.direction == direction for each in differences))
+            if (count := sum(direction_text(each) == direction for each in differences))
         ),
     )
 
@@ -98,15 +99,17 @@ def compare_panels(report: TrafficReport) -> dict[str, DashboardCell]:
                 f"{name}{short_name(comparison.base)} {panel_text(before, measure.unit)} → "
                 f"{short_name(comparison.candidate)} {panel_text(after, measure.unit)}"
             )
-            outcome = _OUTCOMES.get(each.direction)
-            found[each.measure] = DashboardCell(text, each.direction if outcome else "", outcome)
+            outcome = _OUTCOMES.get(direction_text(each))
+            found[each.measure] = DashboardCell(
+                text, direction_text(each) if outcome else "", outcome
+            )
     return found
 
 
 def _difference_cells(each: ArmDifference) -> tuple[DashboardCell, ...]:
     unit = find_measure(each.measure).unit
     return (
-        DashboardCell(each.direction, "", _OUTCOMES.get(each.direction)),
+        DashboardCell(direction_text(each), "", _OUTCOMES.get(direction_text(each))),
         _estimate_cell(each.base, unit),
         _estimate_cell(each.candidate, unit),
         DashboardCell(true_minus(change_text(each))),
