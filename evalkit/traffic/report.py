@@ -124,7 +124,8 @@ def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
         else _choose_pairs(breakdowns, facts)
     )
     axis = choose_axis(start, end)
-    timelines = build_timelines(connection, facts, axis, dimensions)
+    days = {group.name: group for each in breakdowns if each.by == "day" for group in each.groups}
+    timelines = build_timelines(connection, facts, axis, dimensions, days)
     report = TrafficReport(
         name=opened.name,
         filters=options.only,
