@@ -129,22 +129,29 @@ def choose_groups(connection: duckdb.DuckDBPyConnection, dimension: Dimension) -
 
 
 def read_filters(texts: Sequence[str]) -> str:
-    """Return SQL over `facts` for conditions such as `version=v3`, `day=2026-11-23..2026-11-29`.
+    """Return SQL over `facts` for conditions such as `version=v3`, `day=2026-11-23..2026-11-29`, or `tool!=ping`.
 
-    Conditions on one dimension are alternatives; those on different ones have to be met together.
+    Values of one dimension are alternatives. All else has to be met together.
 
     Raises:
         InvalidInput: a condition is not valid.
     """
-    conditions: dict[str, list[str]] = {}
+    wanted: dict[str, list[str]] = {}
+    unwanted = []
     for text in texts:
         by, equals, value = text.partition("=")
-        if not (by in DIMENSIONS and equals and value):
+        name = by.removesuffix("!")
+        if not (name in DIMENSIONS and equals and value):
             raise InvalidInput.single(
-                f"{text!r} is no condition. Write {', '.join(f'{each}=…' for each in DIMENSIONS)}."
+                f"{text!r} is no condition. Write {', '.join(f'{each}=…' for each in DIMENSIONS)}, "
+                "or != to leave requests out."
             )
-        conditions.setdefault(by, []).append(_read_condition(by, value))
-    return " and ".join(f"({' or '.join(each)})" for each in conditions.values()) or "true"
+        if by == name:
+            wanted.setdefault(by, []).append(_read_condition(by, value))
+        else:
+            unwanted.append(f"({_read_condition(name, value)}) is not true")
+    chosen = [f"({' or '.join(each)})" for each in wanted.values()]
+    return " and ".join([*chosen, *unwanted]) or "true"
 
 
 def _read_condition(by: str, value: str) -> str:
