@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from evalkit.core.errors import InvalidInput
+from evalkit.traffic.request_facts import name_attribute
 from evalkit.traffic.table import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Dimension:
 
 def select_name(by: str) -> str:
     """Return SQL over `facts` for the name of a request's group; for `tool` a list of them."""
-    return DIMENSIONS.get(by) or quote_name(by)
+    return DIMENSIONS.get(by) or quote_name(name_attribute(by))
 
 
 def find_groups(connection: duckdb.DuckDBPyConnection, by: str) -> Dimension:

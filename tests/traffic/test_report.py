@@ -258,5 +258,10 @@ def test_groups_by_an_attribute_of_spans_and_only_some_requests(tmp_path: Path) 
             report(folder, only=(only,))
     with pytest.raises(InvalidInput, match="no request has this attribute"):
         report(folder, by=("cloud.regoin",))
+    with pytest.raises(InvalidInput, match="is no attribute"):
+        report(folder, by=('a"b',))
+    # A column of the table is no attribute.
+    with pytest.raises(InvalidInput, match="no request has this attribute"):
+        report(folder, by=("cluster",))
     with pytest.raises(InvalidInput, match="There are versions: v3"):
         report(folder, compare=("v1", "v3"))
