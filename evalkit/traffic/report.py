@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
@@ -50,11 +51,26 @@ class TrafficReportOptions:
     compare: tuple[str, str] | None = None
 
 
-def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
-    """Build the report of a traffic store.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportedTraffic:
+    """An open store with the table `facts` for the options of a report.
+
+    `retries` are the attempts that are not counted.
+    """
+
+    name: str
+    connection: duckdb.DuckDBPyConnection
+    options: TrafficReportOptions
+    imports: Sequence[ImportedFile]
+    retries: int
+
+
+@contextmanager
+def open_reported(folder: Path, options: TrafficReportOptions) -> Iterator[ReportedTraffic]:
+    """Open a traffic store for a report, which takes most of its time.
 
     Raises:
-        InvalidInput: there is no such store, an option is not valid, or no request is left.
+        InvalidInput: there is no such store, or a condition is not valid.
         StoreError: the list of imports is damaged.
     """
     condition = read_filters(options.only)
@@ -66,44 +82,69 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
             condition=condition,
             attributes=[by for by in options.by if by not in DIMENSIONS],
         )
-        facts = load_facts(connection)
-        whole = _describe_whole(connection, facts, folder.name, options)
-        dimensions = _find_dimensions(connection, options)
-        masks = {each.by: choose_groups(connection, each) for each in dimensions}
-        breakdowns = tuple(
-            _build_breakdown(facts, each, masks[each.by], whole)
-            for each in dimensions
-            if each.groups
-        )
-        pairs = (
-            [_find_pair(masks, options.compare)]
-            if options.compare
-            else _choose_pairs(breakdowns, facts)
-        )
-        axis = choose_axis(whole.first, whole.last)
-        report = TrafficReport(
+        yield ReportedTraffic(
             name=folder.name,
-            filters=options.only,
-            start=whole.first,
-            end=whole.last,
-            cluster=_find_cluster(connection),
-            step_s=axis.step_s,
-            whole=whole,
-            breakdowns=breakdowns,
-            timelines=build_timelines(connection, facts, axis, dimensions, breakdowns),
-            changes=(),
-            comparisons=_compare(connection, facts, axis, masks, pairs),
+            connection=connection,
+            options=options,
+            imports=imports,
             retries=retries,
-            incomplete=_count(connection, "incomplete"),
-            top_share=_find_top_share(facts),
-            warnings=(),
         )
-        unknown = _count(connection, "cluster_by <> 'user'")
-        unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
+
+
+def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
+    """Build the report of a traffic store.
+
+    Raises:
+        InvalidInput: there is no such store, an option is not valid, or no request is left.
+        StoreError: the list of imports is damaged.
+    """
+    with open_reported(folder, options) as opened:
+        return describe_traffic(opened)
+
+
+def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
+    """Return the report of an open store.
+
+    Raises:
+        InvalidInput: an option is not valid, or no request is left.
+    """
+    connection, options = opened.connection, opened.options
+    facts = load_facts(connection)
+    whole = _describe_whole(connection, facts, opened.name, options)
+    dimensions = _find_dimensions(connection, options)
+    masks = {each.by: choose_groups(connection, each) for each in dimensions}
+    breakdowns = tuple(
+        _build_breakdown(facts, each, masks[each.by], whole) for each in dimensions if each.groups
+    )
+    pairs = (
+        [_find_pair(masks, options.compare)]
+        if options.compare
+        else _choose_pairs(breakdowns, facts)
+    )
+    axis = choose_axis(whole.first, whole.last)
+    report = TrafficReport(
+        name=opened.name,
+        filters=options.only,
+        start=whole.first,
+        end=whole.last,
+        cluster=_find_cluster(connection),
+        step_s=axis.step_s,
+        whole=whole,
+        breakdowns=breakdowns,
+        timelines=build_timelines(connection, facts, axis, dimensions, breakdowns),
+        changes=(),
+        comparisons=_compare(connection, facts, axis, masks, pairs),
+        retries=opened.retries,
+        incomplete=_count(connection, "incomplete"),
+        top_share=_find_top_share(facts),
+        warnings=(),
+    )
+    unknown = _count(connection, "cluster_by <> 'user'")
+    unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
     return replace(
         report,
         changes=find_changes(report.timelines[0], report.versions, axis.step_s),
-        warnings=tuple(list_warnings(report, imports, unknown, unsampled)),
+        warnings=tuple(list_warnings(report, opened.imports, unknown, unsampled)),
     )
 
 
