@@ -5,6 +5,7 @@ __all__ = [
     "budget",
     "decide",
     "judge_trust",
+    "model_move",
     "next_stage",
     "paired",
     "population",

@@ -4,6 +4,7 @@ __all__ = [
     "agreement",
     "allotment",
     "association",
+    "conformal_test",
     "distributions",
     "exchange_test",
     "group_sequential",
