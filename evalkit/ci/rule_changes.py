@@ -28,7 +28,7 @@ STRICTER_LIMITS: Mapping[str, IsStricter] = {
 }
 """Every numeric limit, with a function that says whether the new value is at least as strict."""
 
-COMPARED_FIELDS = ("alpha", "test", "estimand")
+COMPARED_FIELDS = ("alpha", "test", "estimand", "mix")
 """Fields that change both the chance to fail and the chance to pass, so no value is stricter."""
 
 
@@ -145,6 +145,8 @@ def _describe_rule(rule: Rule) -> str:
         given = getattr(rule, name)
         if given != getattr(default, name):
             words.append(f"{name} {given:g}" if isinstance(given, float) else f"{name} {given}")
+    if rule.mix is not None:
+        words.append(f"weighed by the traffic of {rule.mix.since} to {rule.mix.until}")
     return ", ".join([*words, *(["primary"] if rule.primary else [])])
 
 

@@ -16,5 +16,6 @@ __all__ = [
     "rubrics",
     "selection",
     "set_files",
+    "traffic_mix",
     "yaml",
 ]

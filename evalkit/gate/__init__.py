@@ -12,4 +12,5 @@ __all__ = [
     "preflight",
     "sequential",
     "simulation",
+    "traffic",
 ]

@@ -1,6 +1,7 @@
 """Production traffic: imported from files, redacted, and stored as tables by day."""
 
 __all__ = [
+    "case_weights",
     "columns",
     "import_text",
     "importer",
@@ -9,4 +10,5 @@ __all__ = [
     "redaction",
     "redaction_key",
     "table",
+    "weigh_text",
 ]
