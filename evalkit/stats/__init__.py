@@ -4,6 +4,8 @@ __all__ = [
     "agreement",
     "allotment",
     "association",
+    "change_points",
+    "clustered",
     "conformal_test",
     "distributions",
     "exchange_test",
