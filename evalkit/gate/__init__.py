@@ -7,6 +7,7 @@ __all__ = [
     "judge_trust",
     "model_move",
     "next_stage",
+    "outcome",
     "paired",
     "population",
     "preflight",

@@ -3,6 +3,7 @@
 __all__ = [
     "case_weights",
     "columns",
+    "facts",
     "import_text",
     "importer",
     "personal_fields",
@@ -10,5 +11,8 @@ __all__ = [
     "redaction",
     "redaction_key",
     "table",
+    "validation",
+    "validation_text",
+    "version_outcomes",
     "weigh_text",
 ]

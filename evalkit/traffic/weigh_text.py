@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
+
 from evalkit.core.format import format_count
 from evalkit.core.safe_text import format_json
-from evalkit.core.serialization import to_json_value
 from evalkit.report.screen import Screen, align_columns, heading, join_sections
 from evalkit.traffic.case_weights import Resemblance, Weighing
 
@@ -16,7 +17,11 @@ _MAX_NAMED = 2
 
 def weigh_json(weighing: Weighing, path: str) -> str:
     """Return the weights as JSON; `path` is the file that has them."""
-    plain = to_json_value(weighing)
+    plain = msgspec.to_builtins(weighing)
+    plain |= {
+        name: [each._asdict() for each in getattr(weighing, name)]
+        for name in ("clusters", "unmatched", "doubtful")
+    }
     return format_json({"schema": "evalkit.traffic_weights/v1", "file": path, **plain})
 
 
