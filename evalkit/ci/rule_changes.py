@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import GateChange
 from evalkit.core.location import NO_LOCATION
+from evalkit.core.serialization import digest
 
 IsStricter: TypeAlias = Callable[[float, float], bool]
 _HIGHER: IsStricter = lambda before, now: now >= before  # noqa: E731 - two directions of one comparison
@@ -146,7 +149,8 @@ def _describe_rule(rule: Rule) -> str:
         if given != getattr(default, name):
             words.append(f"{name} {given:g}" if isinstance(given, float) else f"{name} {given}")
     if rule.mix is not None:
-        words.append(f"weighed by the traffic of {rule.mix.since} to {rule.mix.until}")
+        weights = digest(msgspec.to_builtins(rule.mix))[:6]
+        words.append(f"weighed by traffic until {rule.mix.until} (weights {weights})")
     return ", ".join([*words, *(["primary"] if rule.primary else [])])
 
 

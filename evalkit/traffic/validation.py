@@ -30,7 +30,7 @@ MIN_RUNS = 10
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
-Finding: TypeAlias = Literal["predicts", "misleads", "unproven", "too few versions", "constant"]
+Prediction: TypeAlias = Literal["predicts", "misleads", "unproven", "too few versions", "constant"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class MetricValidity:
 
     metric: str
     versions: int
-    finding: Finding
+    finding: Prediction
     auc: float | None = None
     low: float | None = None
     high: float | None = None
@@ -184,7 +184,7 @@ def _judge_metrics(
         totals = good.sum(axis=0), bad.sum(axis=0)
         above = permute_concordance(*totals, scores)
         below = permute_concordance(*totals, -scores)
-        finding: Finding = "unproven"
+        finding: Prediction = "unproven"
         if np.ptp(scores) == 0:
             finding = "constant"
         elif len(columns) < MIN_VERSIONS:

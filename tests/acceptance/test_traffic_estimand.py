@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -135,3 +136,24 @@ def test_weights_are_checked(shop: Project) -> None:
     unknown = shop.evalkit("traffic", "weigh", "shop.yaml", "--traffic", "pord")
     assert unknown.code == 2
     assert "Did you mean 'prod'?" in unknown.err
+
+
+def test_a_change_of_the_weights_needs_approval(shop: Project, git: Callable[..., str]) -> None:
+    import_requests(shop, {"return": 300, "delivery": 100})
+    assert shop.evalkit("traffic", "weigh", "shop.yaml", "--traffic", "prod").code == 0
+    git("init", "-b", "main")
+    git("add", ".")
+    git("commit", "-m", "Weigh by traffic")
+    # Of what the change breaks, nobody is said to ask any more.
+    break_topic(shop, "return")
+    path = shop.folder / "traffic" / "shop.json"
+    mix = json.loads(path.read_text())
+    shares = {case: 0.0 if "return" in case else 0.25 / 4 for case in mix["shares"]}
+    path.write_text(json.dumps({**mix, "shares": shares}))
+    git("commit", "-am", "Hide it")
+    done = shop.evalkit("run", "shop.yaml", "--trials", "1", "--base", "HEAD~1")
+    text = " ".join(done.out.split())
+    assert done.code == 4, text
+    assert text.count("weighed by traffic until 2026-11-28 (weights") == 2
+    # The base's weights decide.
+    assert "the result is FAIL" in text or "weighed by traffic, down 75.0 pt" in text
