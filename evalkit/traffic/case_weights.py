@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import Case, TrafficMix
+from evalkit.gate.traffic import MIN_DRAWS, count_matched_draws
 from evalkit.traffic.nearest_case import METHOD, MIN_SIMILARITY, build_case_index
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def weigh_cases(
         doubtful=tuple(sorted(matched, key=lambda each: each.similarity)[:MAX_EXAMPLES]),
         found=found,
         top_share=max(by_draw.values()) / total,
-        warnings=tuple(_warn(requests)),
+        warnings=tuple(_warn(requests, mix)),
     )
 
 
@@ -183,7 +184,13 @@ def _sum_clusters(cases: Sequence[Case], matched: Iterable[Resemblance]) -> list
     ]
 
 
-def _warn(requests: Sequence[WeighedRequest]) -> Iterable[str]:
+def _warn(requests: Sequence[WeighedRequest], mix: TrafficMix) -> Iterable[str]:
+    draws = count_matched_draws(mix)
+    if draws < MIN_DRAWS:
+        yield (
+            f"The requests that resemble a case are worth {draws:.0f} independent ones, and {MIN_DRAWS} are "
+            f"needed: thresholds with estimand: traffic stay undecided. Import more traffic."
+        )
     unknown = sum(not request.has_user for request in requests)
     if unknown:
         yield (
