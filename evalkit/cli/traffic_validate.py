@@ -29,9 +29,9 @@ def traffic_validate(
     """Say which metrics and thresholds of a set predict what users saw."""
     from evalkit.commands.history import HistoryFilter, read_history
     from evalkit.commands.traffic.validate import validate
-    from evalkit.traffic.validation_text import validation_json, validation_text
+    from evalkit.traffic.validation_text import validity_json, validity_text
 
     context = create_context()
     runs = read_history(evalset, HistoryFilter(None, _MAX_RUNS), None, context).rows
     found = validate(runs, evalset, names, outcome, context)
-    emit(validation_json(found) if as_json else validation_text(found, detect_screen()))
+    emit(validity_json(found) if as_json else validity_text(found, detect_screen()))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.traffic.estimates import ALPHA, Facts, Part, estimate_cluster, to_estimate
 from evalkit.traffic.measures import Measure, Stat
-from evalkit.traffic.report_record import Comparison, Difference, Direction
+from evalkit.traffic.report_record import ArmComparison, ArmDifference, Direction
 
 if TYPE_CHECKING:
     from evalkit.stats.clustered import ClusteredEstimate
@@ -30,7 +30,7 @@ class Arm:
 
 def compare_arms(
     facts: Facts, by: str, arms: tuple[Arm, Arm], *, mixed: Bools, steps: Ints
-) -> Comparison:
+) -> ArmComparison:
     """Compare two arms, measure by measure; the first one is the base.
 
     `mixed`, shape (requests,), are the requests of sessions with several versions, which are left out.
@@ -42,13 +42,18 @@ def compare_arms(
     is_left_out = mixed if by == "version" else np.zeros_like(mixed)
     # Users have the same codes on both sides, so that those on both count once.
     sides = [
-        Part(chosen=arm.chosen & ~is_left_out, codes=facts.users, user_count=facts.user_count)
+        Part(
+            chosen=(chosen := arm.chosen & ~is_left_out),
+            index=np.flatnonzero(chosen),
+            codes=None,
+            user_count=facts.user_count,
+        )
         for arm in arms
     ]
     tested = [(measure, stat) for measure in facts.measures for stat in measure.stats]
     found = [_compare(facts, sides, measure, stat, len(tested)) for measure, stat in tested]
     seen = [np.bincount(facts.users[side.chosen], minlength=facts.user_count) > 0 for side in sides]
-    return Comparison(
+    return ArmComparison(
         by=by,
         base=base.name,
         candidate=candidate.name,
@@ -71,18 +76,18 @@ def _overlap(sides: Sequence[Part], steps: Ints) -> float:
 
 def _compare(
     facts: Facts, sides: Sequence[Part], measure: Measure, stat: Stat, tests: int
-) -> Difference | None:
+) -> ArmDifference | None:
     """Return the difference; None if a side does not know the measure."""
     import numpy as np  # noqa: PLC0415
 
     before, after = (estimate_cluster(facts, side, measure, stat) for side in sides)
     if before is None or after is None:
         return None
-    counts = [int(np.count_nonzero(facts.sizes[measure.name][side.chosen])) for side in sides]
+    counts = [int(np.count_nonzero(facts.sizes[measure.name][side.index])) for side in sides]
     change, low, high = _bound(before, after, measure, ALPHA)
     # All measures are looked at together, so that a word needs more than one test needs (Bonferroni).
     strict = _bound(before, after, measure, ALPHA / tests)
-    return Difference(
+    return ArmDifference(
         measure=measure.name,
         stat=stat,
         base=to_estimate(measure, stat, before, counts[0]),

@@ -1,6 +1,6 @@
 """What traffic is measured by: each measure as SQL over the table `facts`, one row for each request.
 
-`evalkit/traffic/facts.py` makes the table. A measure is the sum of its numerator over the sum of its
+`evalkit/traffic/request_facts.py` makes the table. A measure is the sum of its numerator over the sum of its
 denominator, so that each has its own requests in which it is known: unknown is never 0.
 """
 

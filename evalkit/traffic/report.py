@@ -12,20 +12,21 @@ from evalkit.core.errors import InvalidInput
 from evalkit.traffic.arm_comparison import Arm, compare_arms
 from evalkit.traffic.dimensions import (
     DIMENSIONS,
+    UNVERSIONED,
     Dimension,
     choose_groups,
     find_errors,
     find_groups,
     read_filters,
 )
-from evalkit.traffic.estimates import Facts, Part, choose_part, estimate_part, load_facts
-from evalkit.traffic.facts import create_facts
+from evalkit.traffic.estimates import Facts, choose_all, choose_part, estimate_part, load_facts
 from evalkit.traffic.import_log import ImportedFile, read_imports
 from evalkit.traffic.level_changes import find_changes
-from evalkit.traffic.report_record import Breakdown, Comparison, Group, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, Breakdown, Group, TrafficReport
 from evalkit.traffic.report_warnings import list_warnings
+from evalkit.traffic.request_facts import create_facts
 from evalkit.traffic.table import open_traffic
-from evalkit.traffic.timelines import Axis, build_timelines, choose_axis, format_time
+from evalkit.traffic.timelines import TimeAxis, build_timelines, choose_axis, format_time
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +38,7 @@ _MIN_SHARE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportOptions:
+class TrafficReportOptions:
     """What a report is about.
 
     `by` are dimensions or attributes of spans; all dimensions by default. `only` are conditions such as
@@ -49,7 +50,7 @@ class ReportOptions:
     compare: tuple[str, str] | None = None
 
 
-def build_report(folder: Path, options: ReportOptions) -> TrafficReport:
+def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
     """Build the report of a traffic store.
 
     Raises:
@@ -83,7 +84,10 @@ def build_report(folder: Path, options: ReportOptions) -> TrafficReport:
             else _choose_pairs(breakdowns, facts)
         )
         axis = choose_axis(start, end)
-        timelines = build_timelines(connection, facts, axis, dimensions)
+        days = {
+            group.name: group for each in breakdowns if each.by == "day" for group in each.groups
+        }
+        timelines = build_timelines(connection, facts, axis, dimensions, days)
         report = TrafficReport(
             name=folder.name,
             filters=options.only,
@@ -115,7 +119,7 @@ def _keeps_personal_data(imported: ImportedFile) -> bool:
 
 
 def _find_span(
-    connection: duckdb.DuckDBPyConnection, name: str, options: ReportOptions
+    connection: duckdb.DuckDBPyConnection, name: str, options: TrafficReportOptions
 ) -> tuple[datetime, datetime]:
     found = connection.execute("select min(ts), max(ts) from facts").fetchone()
     if found is None or found[0] is None:
@@ -124,7 +128,7 @@ def _find_span(
     return found[0], found[1]
 
 
-def _list_dimensions(options: ReportOptions) -> list[str]:
+def _list_dimensions(options: TrafficReportOptions) -> list[str]:
     # Versions are the marks on the time axis, whatever else is asked for.
     return list(dict.fromkeys(("version", *(options.by or DIMENSIONS))))
 
@@ -141,21 +145,14 @@ def _require_attributes(names: Sequence[str], dimensions: Sequence[Dimension]) -
 def _describe_whole(
     connection: duckdb.DuckDBPyConnection, facts: Facts, start: datetime, end: datetime
 ) -> Group:
-    import numpy as np  # noqa: PLC0415
-
     errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
-    part = Part(
-        chosen=np.ones(facts.users.size, dtype=bool),
-        codes=facts.users,
-        user_count=facts.user_count,
-    )
     return Group(
         name="",
         requests=facts.users.size,
         users=facts.user_count,
         first=format_time(start.replace(tzinfo=UTC).timestamp()),
         last=format_time(end.replace(tzinfo=UTC).timestamp()),
-        estimates=tuple(estimate_part(facts, part)),
+        estimates=tuple(estimate_part(facts, choose_all(facts))),
         errors=errors.get("", {}),
     )
 
@@ -191,10 +188,10 @@ def _build_breakdown(
 def _compare(
     connection: duckdb.DuckDBPyConnection,
     facts: Facts,
-    axis: Axis,
+    axis: TimeAxis,
     masks: Mapping[str, Mapping[str, Bools]],
     pairs: Sequence[tuple[str, str, str]],
-) -> tuple[Comparison, ...]:
+) -> tuple[ArmComparison, ...]:
     """Compare the base with the candidate of each pair of a dimension."""
     import numpy as np  # noqa: PLC0415
 
@@ -235,7 +232,9 @@ def _choose_pairs(breakdowns: Sequence[Breakdown], facts: Facts) -> list[tuple[s
     pairs: list[tuple[str, str, str]] = []
     for each in breakdowns:
         names = [
-            group.name for group in each.groups if group.requests >= _MIN_SHARE * facts.users.size
+            group.name
+            for group in each.groups
+            if group.requests >= _MIN_SHARE * facts.users.size and group.name != UNVERSIONED
         ]
         if each.by == "version" and len(names) > 1:
             pairs.append(("version", names[-2], names[-1]))
@@ -251,7 +250,7 @@ def _count(connection: duckdb.DuckDBPyConnection, condition: str) -> int:
 
 
 def _find_cluster(connection: duckdb.DuckDBPyConnection) -> Literal["user", "session", "request"]:
-    """Return what most requests are told apart by."""
+    """Return what the clusters of most requests are."""
     found = connection.execute("select mode(cluster_by) from facts").fetchone()
     kind: Literal["user", "session", "request"] = found[0] if found else "request"
     return kind

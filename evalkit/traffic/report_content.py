@@ -9,11 +9,11 @@ from typing import Literal, NamedTuple
 from evalkit.core.format import format_change, format_count, format_value
 from evalkit.traffic.measures import Measure, Stat, find_measure
 from evalkit.traffic.report_record import (
+    ArmComparison,
+    ArmDifference,
     ChangePoint,
-    Comparison,
-    Difference,
-    Estimate,
     Group,
+    TrafficEstimate,
     TrafficReport,
 )
 
@@ -24,15 +24,15 @@ _SHOWN_STATS: dict[str, tuple[Stat, ...]] = {
 }
 """The statistics of a duration that say most; of other values it is the mean."""
 _MIRROR, _MIRRORED = "error_rate", "success_rate"
-_RARE = ("pii_rate", "secrets_rate")
+_RARE = ("feedback_rate", "pii_rate", "secrets_rate")
 """Measures that are shown if they ever happen."""
 _MOST_NAMED = 4
 SUMMARY: tuple[tuple[str, Stat], ...] = (
     ("success_rate", "mean"),
     ("escalation_rate", "mean"),
     ("satisfaction", "mean"),
-    ("latency_s", "p50"),
     ("latency_s", "p95"),
+    ("latency_s", "p50"),
     ("cost_usd", "mean"),
 )
 """The columns of a table of groups, by importance."""
@@ -69,7 +69,7 @@ def list_rows(report: TrafficReport) -> list[Row]:
     return rows
 
 
-def choose_rows(report: TrafficReport, comparison: Comparison | None, most: int) -> list[Row]:
+def choose_rows(report: TrafficReport, comparison: ArmComparison | None, most: int) -> list[Row]:
     """Return at most so many statistics: those that differ first, then by importance."""
     rows = list_rows(report)
 
@@ -90,14 +90,14 @@ def value_text(measure: Measure, value: float | None) -> str:
     return format_value(value, measure.unit)
 
 
-def estimate_text(estimate: Estimate | None) -> str:
+def estimate_text(estimate: TrafficEstimate | None) -> str:
     """Return the value of an estimate."""
     if estimate is None:
         return NO_VALUE
     return value_text(find_measure(estimate.measure), estimate.value)
 
 
-def interval_text(estimate: Estimate | None) -> str:
+def bounds_text(estimate: TrafficEstimate | None) -> str:
     """Return the interval of an estimate as `79.4 to 82.0%`; empty if it is unknown."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return ""
@@ -108,14 +108,14 @@ def interval_text(estimate: Estimate | None) -> str:
     return f"{low} to {value_text(measure, estimate.high)}"
 
 
-def change_text(difference: Difference) -> str:
+def change_text(difference: ArmDifference) -> str:
     """Return a change in points, or in percent of the base."""
     if difference.change is None:
         return NO_VALUE
     return format_change(difference.change, find_measure(difference.measure).unit)
 
 
-def change_interval_text(difference: Difference) -> str:
+def change_bounds_text(difference: ArmDifference) -> str:
     """Return the bounds of a change as `-13.2 to -9.2 pt`; empty if they are unknown."""
     if difference.low is None or difference.high is None:
         return ""
@@ -124,7 +124,16 @@ def change_interval_text(difference: Difference) -> str:
     return f"{low} to {format_change(difference.high, unit)}"
 
 
-def find_difference(comparison: Comparison, row: Row) -> Difference | None:
+def direction_text(difference: ArmDifference) -> str:
+    """Return the direction of a change; `unclear` if only its own interval excludes no change."""
+    low, high = difference.low, difference.high
+    is_beyond = (low is not None and low > 0) or (high is not None and high < 0)
+    if difference.direction == "no difference shown" and is_beyond:
+        return "unclear"
+    return difference.direction
+
+
+def find_difference(comparison: ArmComparison, row: Row) -> ArmDifference | None:
     """Return the difference of a statistic."""
     for each in comparison.differences:
         if (each.measure, each.stat) == (row.measure.name, row.stat):
@@ -137,7 +146,7 @@ def moment_text(time: str) -> str:
     return datetime.fromisoformat(time).strftime("%a %Y-%m-%d %H:%M")
 
 
-def headline(report: TrafficReport) -> str:
+def traffic_headline(report: TrafficReport) -> str:
     """Return what was measured, in a sentence."""
     whole = report.whole
     chosen = f" with {', '.join(report.filters)}" if report.filters else ""
@@ -161,7 +170,7 @@ class Verdict(NamedTuple):
     text: str
 
 
-def summarize(report: TrafficReport, comparison: Comparison) -> Verdict:
+def summarize(report: TrafficReport, comparison: ArmComparison) -> Verdict:
     """Return in which measures the candidate is worse, and in which it is better."""
     rows = list_rows(report)
     shown = [found for row in rows if (found := find_difference(comparison, row)) is not None]
@@ -177,7 +186,7 @@ def summarize(report: TrafficReport, comparison: Comparison) -> Verdict:
     )
 
 
-def _name_changes(differences: Sequence[Difference], direction: str) -> str:
+def _name_changes(differences: Sequence[ArmDifference], direction: str) -> str:
     named = [
         f"{title_of(each.measure, each.stat)} {change_text(each)}"
         for each in differences
@@ -187,8 +196,8 @@ def _name_changes(differences: Sequence[Difference], direction: str) -> str:
     return f"{', '.join(named[:_MOST_NAMED])}{more}"
 
 
-def list_change_sentences(report: TrafficReport) -> Iterator[str]:
-    """Yield what changed at each time at which a measure changed its level."""
+def list_change_sentences(report: TrafficReport, most: int | None = None) -> Iterator[str]:
+    """Yield what changed at each time at which a measure changed its level: at most so many measures."""
     shown = {(row.measure.name, row.stat): rank for rank, row in enumerate(list_rows(report))}
     # What follows a new version within a step or two belongs together.
     together: dict[str, list[ChangePoint]] = {}
@@ -205,7 +214,8 @@ def list_change_sentences(report: TrafficReport) -> Iterator[str]:
             f"{value_text(find_measure(each.measure), each.after)}"
             for each in sorted(changes, key=lambda each: shown[each.measure, each.stat])
         ]
-        yield f"{moment_text(at)}{began}: {', '.join(parts)}"
+        more = f", and {len(parts) - most} more" if most and len(parts) > most else ""
+        yield f"{moment_text(at)} UTC{began}: {', '.join(parts[:most])}{more}"
 
 
 def errors_text(group: Group, most: int = 5) -> str:

@@ -18,7 +18,7 @@ Direction: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
+class TrafficEstimate:
     """A measure in a group of requests.
 
     `low` and `high` are each wrong with probability at most 5 %. `requests` are those in which the measure
@@ -47,10 +47,10 @@ class Group:
     users: int
     first: str
     last: str
-    estimates: tuple[Estimate, ...] = ()
+    estimates: tuple[TrafficEstimate, ...] = ()
     errors: Mapping[str, int] = field(default_factory=dict)
 
-    def find(self, measure: str, stat: Stat = "mean") -> Estimate | None:
+    def find(self, measure: str, stat: Stat = "mean") -> TrafficEstimate | None:
         """Return an estimate; None if the measure is unknown in the whole report."""
         for each in self.estimates:
             if each.measure == measure and each.stat == stat:
@@ -72,13 +72,13 @@ class Breakdown:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class TrafficStep:
     """The requests of one step of the time axis. `errors` counts failed requests by type."""
 
     start: str
     requests: int
     requests_per_minute: float
-    estimates: tuple[Estimate, ...] = ()
+    estimates: tuple[TrafficEstimate, ...] = ()
     errors: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -92,7 +92,7 @@ class Timeline:
 
     by: str
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[TrafficStep, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +112,7 @@ class ChangePoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class ArmDifference:
     """A measure in two groups. `low` and `high` are bounds of the change, each wrong at most in 5 %.
 
     `change`, `low`, and `high` are in points of a share (0.02 is 2 pt), else relative to the base (0.02 is
@@ -121,8 +121,8 @@ class Difference:
 
     measure: str
     stat: Stat
-    base: Estimate
-    candidate: Estimate
+    base: TrafficEstimate
+    candidate: TrafficEstimate
     change: float | None
     low: float | None
     high: float | None
@@ -130,7 +130,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class ArmComparison:
     """Two versions or arms. `shared_users` are in both; `mixed` requests are left out.
 
     A mixed request belongs to a session that met both versions. `is_concurrent` says whether both served at
@@ -140,7 +140,7 @@ class Comparison:
     by: str
     base: str
     candidate: str
-    differences: tuple[Difference, ...]
+    differences: tuple[ArmDifference, ...]
     shared_users: int
     mixed: int
     is_concurrent: bool
@@ -166,7 +166,7 @@ class TrafficReport:
     breakdowns: tuple[Breakdown, ...]
     timelines: tuple[Timeline, ...]
     changes: tuple[ChangePoint, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ArmComparison, ...]
     retries: int
     incomplete: int
     top_share: float

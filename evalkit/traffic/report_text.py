@@ -3,56 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from evalkit.core.format import format_duration
-from evalkit.core.safe_text import cell_width
 from evalkit.report.screen import (
     Cell,
     Screen,
     Style,
-    align_columns,
     join_sections,
 )
+from evalkit.traffic.fitted_columns import Column, fit_columns
 from evalkit.traffic.measures import find_measure
 from evalkit.traffic.report_content import (
     SUMMARY,
     Row,
-    change_interval_text,
+    bounds_text,
+    change_bounds_text,
     change_text,
     choose_rows,
+    direction_text,
     errors_text,
     estimate_text,
     find_difference,
-    headline,
-    interval_text,
     list_change_sentences,
     list_rows,
     series_of,
     summarize,
     title_of,
+    traffic_headline,
 )
-from evalkit.traffic.report_record import Breakdown, Comparison, Direction, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, Breakdown, TrafficReport
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-_STYLES: dict[Direction, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
-_WORDS: dict[Direction, str] = {"no difference shown": "", "too little data": "too few"}
+_STYLES: dict[str, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
+_WORDS: dict[str, str] = {"no difference shown": "", "too little data": "too few"}
 _MIN_ROWS = 6
-_MIN_NAME = 12
+_MOST_CHANGED = 2
 
 
 def report_text(report: TrafficReport, screen: Screen, *, verbose: bool = False) -> str:
     """Render a report on one screen; with `verbose`, with every measure and every group."""
     lead = _lead_lines(report, screen)
     notes = screen.fold_all(report.warnings, indent="  - ", hang="    ")
-    changes = _change_lines(report, screen)
-    errors = errors_text(report.whole)
-    error_lines = screen.fold(f"errors: {errors}", indent="  ", hang="    ") if errors else []
     breakdowns = [lines for each in report.breakdowns if (lines := _breakdown_lines(each, screen))]
     if verbose:
         tables = [_table_lines(report, each, screen) for each in report.comparisons or (None,)]
-        return join_sections([lead, *tables, changes, error_lines, *breakdowns, notes])
-    fixed = [lead, changes, error_lines, notes]
+        events = _event_lines(report, screen)
+        return join_sections([lead, *tables, events, *breakdowns, notes])
+    events = _event_lines(report, screen, most=_MOST_CHANGED)
+    fixed = [lead, events, notes]
     # A title row, the empty lines between sections, the line of what is left out, and the prompt.
     space = screen.height - join_sections(fixed).count("\n") - 5
     comparison = report.comparisons[0] if report.comparisons else None
@@ -65,11 +63,11 @@ def report_text(report: TrafficReport, screen: Screen, *, verbose: bool = False)
         shown.append(each)
         space -= len(each) + 1
     rest = _left_out(report, breakdowns[len(shown) :], table, screen)
-    return join_sections([lead, table, changes, error_lines, *shown, notes, rest])
+    return join_sections([lead, table, events, *shown, notes, rest])
 
 
 def _lead_lines(report: TrafficReport, screen: Screen) -> list[str]:
-    lines = screen.fold(headline(report), hang="  ")
+    lines = screen.fold(traffic_headline(report), hang="  ")
     for comparison in report.comparisons:
         word, text = summarize(report, comparison)
         start = word.upper()
@@ -93,68 +91,37 @@ def _left_out(
 
 
 def _table_lines(
-    report: TrafficReport, comparison: Comparison | None, screen: Screen, most: int | None = None
+    report: TrafficReport, comparison: ArmComparison | None, screen: Screen, most: int | None = None
 ) -> list[str]:
     """Return a line for each measure, with as many columns as the screen is wide enough for."""
     rows = list_rows(report) if most is None else choose_rows(report, comparison, most)
-    return _fit_columns(list(_list_columns(report, rows, comparison, screen)), screen)
-
-
-class _Column(NamedTuple):
-    """A column of a table, and whether it is shown on every screen."""
-
-    is_needed: bool
-    title: str
-    cells: list[Cell]
-    is_number: bool
-
-    @property
-    def width(self) -> int:
-        """Its width with the gap before it; 0 without any text."""
-        widths = [cell_width(text) for text in (self.title, *(cell.text for cell in self.cells))]
-        return max(widths) + 2 if any(widths) else 0
-
-
-def _fit_columns(columns: Sequence[_Column], screen: Screen) -> list[str]:
-    """Align the columns that are needed, and of the others those for which there is space."""
-    shown = [column for column in columns if column.is_needed]
-    for column in columns:
-        if not column.is_needed and sum(each.width for each in (*shown, column)) <= screen.columns:
-            shown.append(column)
-    ordered = [column for column in columns if column in shown]
-    return align_columns(
-        [[column.cells[index] for column in ordered] for index in range(len(ordered[0].cells))],
-        screen,
-        titles=[column.title for column in ordered],
-        shrinkable={0: _MIN_NAME},
-        right=[index for index, column in enumerate(ordered) if column.is_number],
-    )
+    return fit_columns(list(_list_columns(report, rows, comparison, screen)), screen)
 
 
 def _list_columns(
-    report: TrafficReport, rows: Sequence[Row], comparison: Comparison | None, screen: Screen
-) -> Iterator[_Column]:
+    report: TrafficReport, rows: Sequence[Row], comparison: ArmComparison | None, screen: Screen
+) -> Iterator[Column]:
     """Yield the columns of the measures, from left to right."""
     found = [report.whole.find(row.measure.name, row.stat) for row in rows]
-    yield _Column(True, "", [Cell(row.title) for row in rows], False)
-    yield _Column(True, "all", [Cell(estimate_text(each)) for each in found], True)
-    yield _Column(False, "90% interval", [Cell(interval_text(each)) for each in found], False)
+    yield Column(0, "", [Cell(row.title) for row in rows])
+    yield Column(0, "all", [Cell(estimate_text(each)) for each in found], is_number=True)
+    yield Column(1, "90% interval", [Cell(bounds_text(each)) for each in found])
     if comparison is not None:
         changes = [find_difference(comparison, row) for row in rows]
         for name, side in ((comparison.base, "base"), (comparison.candidate, "candidate")):
             cells = [Cell(estimate_text(getattr(each, side, None))) for each in changes]
-            yield _Column(True, name, cells, True)
-        yield _Column(
+            yield Column(0, name, cells, is_number=True)
+        yield Column(
             True, "change", [Cell(change_text(each) if each else "") for each in changes], True
         )
-        bounds = [Cell(change_interval_text(each) if each else "") for each in changes]
-        yield _Column(False, "its interval", bounds, False)
-        words = [each.direction if each else "no difference shown" for each in changes]
+        bounds = [Cell(change_bounds_text(each) if each else "") for each in changes]
+        yield Column(1, "its interval", bounds)
+        words = [direction_text(each) if each else "" for each in changes]
         cells = [Cell(_WORDS.get(word, word), _STYLES.get(word, "dim")) for word in words]
-        yield _Column(True, "", cells, False)
+        yield Column(0, "", cells)
     step = format_duration(report.step_s).replace(" 0 min", "")
     bars = [Cell(_draw_bars(series_of(report, row), screen)) for row in rows]
-    yield _Column(False, f"in steps of {step}", bars, False)
+    yield Column(1, f"in steps of {step}", bars)
 
 
 def _draw_bars(values: Sequence[float | None], screen: Screen) -> str:
@@ -171,10 +138,12 @@ def _draw_bars(values: Sequence[float | None], screen: Screen) -> str:
     )
 
 
-def _change_lines(report: TrafficReport, screen: Screen) -> list[str]:
-    sentences = list(list_change_sentences(report))
+def _event_lines(report: TrafficReport, screen: Screen, most: int | None = None) -> list[str]:
+    """Return what changed when, and the errors."""
+    texts = [f"changed {sentence}" for sentence in list_change_sentences(report, most)]
+    errors = errors_text(report.whole)
     return screen.fold_all(
-        (f"changed {sentence}" for sentence in sentences), indent="  ", hang="    "
+        [*texts, *([f"errors: {errors}"] if errors else [])], indent="  ", hang="    "
     )
 
 
@@ -184,19 +153,20 @@ def _breakdown_lines(breakdown: Breakdown, screen: Screen) -> list[str]:
     if len(groups) < 2:
         return []
     columns = [
-        _Column(True, f"by {breakdown.by}", [Cell(group.name) for group in groups], False),
-        _Column(True, "requests", [Cell(f"{group.requests:,}") for group in groups], True),
+        Column(0, f"by {breakdown.by}", [Cell(group.name) for group in groups]),
+        Column(0, "requests", [Cell(f"{group.requests:,}") for group in groups], is_number=True),
     ]
     for measure, stat in SUMMARY:
         found = [group.find(measure, stat) for group in groups]
         if any(each is not None and each.value is not None for each in found):
-            title = title_of(measure, stat).removesuffix(" of a request")
+            title = title_of(measure, stat).removesuffix(" of a request").removeprefix("latency ")
             values = [Cell(estimate_text(each)) for each in found]
-            columns.append(_Column(measure == SUMMARY[0][0], title, values, True))
+            is_first = measure == SUMMARY[0][0]
+            columns.append(Column(0 if is_first else 2, title, values, is_number=True))
             if find_measure(measure).kind == "rate":
-                bounds = [Cell(interval_text(each)) for each in found]
-                columns.append(_Column(False, "90% interval", bounds, False))
-    lines = _fit_columns(columns, screen)
+                bounds = [Cell(bounds_text(each)) for each in found]
+                columns.append(Column(1 if is_first else 3, "90% interval", bounds))
+    lines = fit_columns(columns, screen)
     if breakdown.unlisted:
         lines.append(f"  and {breakdown.unlisted:,} smaller")
     return lines

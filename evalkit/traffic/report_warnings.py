@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from evalkit.core.format import format_count
 from evalkit.traffic.dimensions import UNVERSIONED
 from evalkit.traffic.import_log import ImportedFile
-from evalkit.traffic.report_record import Comparison, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, TrafficReport
 
 _MUCH = 0.1
 _NOTABLE = 0.01
@@ -58,13 +58,10 @@ def list_warnings(
         yield from _list_doubts(comparison)
 
 
-def _list_doubts(comparison: Comparison) -> Iterator[str]:
+def _list_doubts(comparison: ArmComparison) -> Iterator[str]:
     base, candidate = comparison.base, comparison.candidate
     if not comparison.is_concurrent:
-        yield (
-            f"{base} and {candidate} served at different times. They differ; whether the {comparison.by} is "
-            "the cause, their times do not show."
-        )
+        yield f"{base} and {candidate} served at different times, which may explain what differs."
     if comparison.mixed:
         mixed = format_count(comparison.mixed, "request")
         yield f"{mixed} of sessions that met several versions: not compared."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalkit.traffic.dimensions import Dimension
 from evalkit.traffic.estimates import Facts, choose_part, estimate_part
 from evalkit.traffic.measures import QUANTILES, Measure, Stat
-from evalkit.traffic.report_record import Estimate, Step, Timeline
+from evalkit.traffic.report_record import Group, Timeline, TrafficEstimate, TrafficStep
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,12 +22,13 @@ STEPS_S = (60, 300, 900, 3_600, 10_800, 21_600, 86_400, 604_800)
 MOST_STEPS = 45
 MOST_GROUPS = 6
 """The groups of a dimension that have a timeline."""
-_MONDAY_S = 4 * 86_400
+_DAY_S = 86_400
+_MONDAY_S = 4 * _DAY_S
 """1970 began on a Thursday."""
 _TIMED: tuple[Stat, ...] = ("p50", "p95", "p99")
 
 
-class Axis(NamedTuple):
+class TimeAxis(NamedTuple):
     """The steps of a time axis: `length` steps of `step_s` seconds from `first_s`, seconds since 1970.
 
     The requests themselves reach from `start_s` to `end_s`.
@@ -59,29 +60,34 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def choose_axis(start: datetime, end: datetime) -> Axis:
+def choose_axis(start: datetime, end: datetime) -> TimeAxis:
     """Return the shortest steps of which there are at most `MOST_STEPS`; both times are in UTC."""
     first, last = (time.replace(tzinfo=UTC).timestamp() for time in (start, end))
     for step_s in STEPS_S:
-        offset = _MONDAY_S if step_s > 86_400 else 0
+        offset = _MONDAY_S if step_s > _DAY_S else 0
         begin = int((first - offset) // step_s * step_s + offset)
         count = int((last - begin) // step_s) + 1
         if count <= MOST_STEPS or step_s == STEPS_S[-1]:
             break
-    return Axis(begin, step_s, count, first, last)
+    return TimeAxis(begin, step_s, count, first, last)
 
 
 def build_timelines(
     connection: duckdb.DuckDBPyConnection,
     facts: Facts,
-    axis: Axis,
+    axis: TimeAxis,
     dimensions: Sequence[Dimension],
+    days: Mapping[str, Group],
 ) -> tuple[Timeline, ...]:
-    """Return the timeline of all requests, with intervals, and those of the largest groups."""
+    """Return the timeline of all requests, with intervals, and those of the largest groups.
+
+    `days` are the groups of days that are known already.
+    """
     whole = _query_timelines(connection, facts, axis, None)[1]
-    steps = connection.execute(f"select {axis.select_step()} as step from facts").fetchnumpy()  # noqa: S608
+    found = connection.execute(f"select {axis.select_step()} as step from facts").fetchnumpy()  # noqa: S608
+    known = days if axis.step_s == _DAY_S else {}
     detailed = tuple(
-        replace(step, estimates=_with_intervals(facts, steps["step"] == index, step))
+        _add_intervals(facts, found["step"] == index, step, known.get(step.start[:10]))
         if step.requests
         else step
         for index, step in enumerate(whole.steps)
@@ -93,15 +99,27 @@ def build_timelines(
     return tuple(timelines)
 
 
-def _with_intervals(facts: Facts, chosen: Bools, step: Step) -> tuple[Estimate, ...]:
-    part = choose_part(facts, chosen)
-    means = estimate_part(facts, part, stats=("mean",))
-    found = {(each.measure, each.stat): each for each in means}
-    return tuple(found.get((each.measure, each.stat), each) for each in step.estimates)
+def _add_intervals(
+    facts: Facts, chosen: Bools, step: TrafficStep, known: Group | None
+) -> TrafficStep:
+    """Return a step with the intervals of its means: those of its day, or computed."""
+    estimates = (
+        known.estimates
+        if known is not None
+        else estimate_part(facts, choose_part(facts, chosen), stats=("mean",))
+    )
+    means = {each.measure: each for each in estimates if each.stat == "mean"}
+    return replace(
+        step,
+        estimates=tuple(
+            means.get(each.measure, each) if each.stat == "mean" else each
+            for each in step.estimates
+        ),
+    )
 
 
 def _query_timelines(
-    connection: duckdb.DuckDBPyConnection, facts: Facts, axis: Axis, dimension: Dimension | None
+    connection: duckdb.DuckDBPyConnection, facts: Facts, axis: TimeAxis, dimension: Dimension | None
 ) -> dict[int, Timeline]:
     """Return the timelines of the groups of a dimension by their code, or of all requests as 1."""
     step = axis.select_step()
@@ -158,16 +176,16 @@ def _has_percentiles(facts: Facts, measure: Measure) -> bool:
 
 def _build_step(
     facts: Facts,
-    axis: Axis,
+    axis: TimeAxis,
     number: int,
     row: Sequence[Any] | None,
     errors: Mapping[str, int],
-) -> Step:
+) -> TrafficStep:
     if row is None:
-        return Step(start=axis.time_of(number), requests=0, requests_per_minute=0.0)
+        return TrafficStep(start=axis.time_of(number), requests=0, requests_per_minute=0.0)
     cells: Iterator[Any] = iter(row)
     requests, weight = next(cells), next(cells)
-    return Step(
+    return TrafficStep(
         start=axis.time_of(number),
         requests=int(requests),
         requests_per_minute=float(weight) / axis.minutes_of(number),
@@ -176,12 +194,12 @@ def _build_step(
     )
 
 
-def _read_estimates(facts: Facts, cells: Iterator[Any]) -> Iterator[Estimate]:
+def _read_estimates(facts: Facts, cells: Iterator[Any]) -> Iterator[TrafficEstimate]:
     for measure in facts.measures:
         known, value, size = next(cells), next(cells), next(cells)
         mean = value / size if size else None
-        yield Estimate(measure=measure.name, value=mean, requests=known)
+        yield TrafficEstimate(measure=measure.name, value=mean, requests=known)
         if _has_percentiles(facts, measure):
             levels = next(cells) or [None] * len(_TIMED)
             for stat, level in zip(_TIMED, levels, strict=True):
-                yield Estimate(measure=measure.name, stat=stat, value=level, requests=known)
+                yield TrafficEstimate(measure=measure.name, stat=stat, value=level, requests=known)

@@ -18,7 +18,7 @@ from evalkit.traffic.validation import (
 )
 
 
-def validation_json(validation: Validation) -> str:
+def validity_json(validation: Validation) -> str:
     """Return the validation as JSON."""
     plain = msgspec.to_builtins(validation)
     for each, use in zip(plain["thresholds"], validation.thresholds, strict=True):
@@ -26,7 +26,7 @@ def validation_json(validation: Validation) -> str:
     return format_json({"schema": "evalkit.traffic_validation/v1", **plain})
 
 
-def validation_text(validation: Validation, screen: Screen) -> str:
+def validity_text(validation: Validation, screen: Screen) -> str:
     """Return the validation for people."""
     sections: list[Sequence[str]] = [
         screen.fold(_lead(validation)),

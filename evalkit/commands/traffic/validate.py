@@ -10,7 +10,7 @@ from evalkit.compare.history import HistoryRow
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput, NothingSelected
 from evalkit.evalset.project import Project
-from evalkit.traffic.facts import create_facts
+from evalkit.traffic.request_facts import create_facts
 from evalkit.traffic.table import list_traffic, open_traffic, traffic_folder
 from evalkit.traffic.validation import Validation, validate_gate
 from evalkit.traffic.version_outcomes import (
