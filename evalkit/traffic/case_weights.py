@@ -27,7 +27,7 @@ MAX_EXAMPLES = 5
 _SELECT = f"""
 with known as (
     select request_id, ts, input, "user", coalesce("user", session, request_id) as draw,
-        1 / coalesce(nullif(sampling_p, 0), 1) as weight
+        case when sampling_p > 0 and sampling_p <= 1 then 1 / sampling_p else 1 end as weight
     from requests
     where input is not null and trim(input) <> '' and day > $after and day <= $until
     qualify "user" is null or not coalesce(
@@ -97,8 +97,15 @@ def read_requests(
         return [], 0
     period = {"after": newest - timedelta(days=days), "until": newest}
     rows = connection.execute(_SELECT, period).fetchall()
-    requests = [WeighedRequest._make((*each[:5], each[5].date().isoformat())) for each in rows]
-    return requests, rows[0][6] if rows else 0
+    found = rows[0][6] if rows else 0
+    # Of two stores, each counts with all its requests, whatever part of them was drawn.
+    requests = [
+        WeighedRequest(
+            request_id, text, draw, weight * found / len(rows), has_user, ts.date().isoformat()
+        )
+        for request_id, text, draw, weight, has_user, ts, _ in rows
+    ]
+    return requests, found
 
 
 def weigh_cases(
