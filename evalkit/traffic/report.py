@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -60,18 +60,15 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
     condition = read_filters(options.only)
     with open_traffic(folder) as connection:
         imports = read_imports(folder)
-        attributes = [by for by in options.by if by not in DIMENSIONS]
         retries = create_facts(
             connection,
             redacted=[each.import_id for each in imports if not _keeps_personal_data(each)],
             condition=condition,
-            attributes=attributes,
+            attributes=[by for by in options.by if by not in DIMENSIONS],
         )
-        start, end = _find_span(connection, folder.name, options)
         facts = load_facts(connection)
-        whole = _describe_whole(connection, facts, start, end)
-        dimensions = [find_groups(connection, by) for by in _list_dimensions(options)]
-        _require_attributes(attributes, dimensions)
+        whole = _describe_whole(connection, facts, folder.name, options)
+        dimensions = _find_dimensions(connection, options)
         masks = {each.by: choose_groups(connection, each) for each in dimensions}
         breakdowns = tuple(
             _build_breakdown(facts, each, masks[each.by], whole)
@@ -83,21 +80,17 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
             if options.compare
             else _choose_pairs(breakdowns, facts)
         )
-        axis = choose_axis(start, end)
-        days = {
-            group.name: group for each in breakdowns if each.by == "day" for group in each.groups
-        }
-        timelines = build_timelines(connection, facts, axis, dimensions, days)
+        axis = choose_axis(whole.first, whole.last)
         report = TrafficReport(
             name=folder.name,
             filters=options.only,
-            start=format_time(start.replace(tzinfo=UTC).timestamp()),
-            end=format_time(end.replace(tzinfo=UTC).timestamp()),
+            start=whole.first,
+            end=whole.last,
             cluster=_find_cluster(connection),
             step_s=axis.step_s,
             whole=whole,
             breakdowns=breakdowns,
-            timelines=timelines,
+            timelines=build_timelines(connection, facts, axis, dimensions, breakdowns),
             changes=(),
             comparisons=_compare(connection, facts, axis, masks, pairs),
             retries=retries,
@@ -105,11 +98,12 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
             top_share=_find_top_share(facts),
             warnings=(),
         )
-        changes = find_changes(timelines[0], report.versions, axis.step_s)
         unknown = _count(connection, "cluster_by <> 'user'")
         unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
     return replace(
-        report, changes=changes, warnings=tuple(list_warnings(report, imports, unknown, unsampled))
+        report,
+        changes=find_changes(report.timelines[0], report.versions, axis.step_s),
+        warnings=tuple(list_warnings(report, imports, unknown, unsampled)),
     )
 
 
@@ -118,43 +112,39 @@ def _keeps_personal_data(imported: ImportedFile) -> bool:
     return not isinstance(redaction, Mapping) or bool(redaction.get("keep_pii", True))
 
 
-def _find_span(
-    connection: duckdb.DuckDBPyConnection, name: str, options: TrafficReportOptions
-) -> tuple[datetime, datetime]:
+def _describe_whole(
+    connection: duckdb.DuckDBPyConnection, facts: Facts, name: str, options: TrafficReportOptions
+) -> Group:
     found = connection.execute("select min(ts), max(ts) from facts").fetchone()
     if found is None or found[0] is None:
         chosen = f" with {', '.join(options.only)}" if options.only else ""
         raise InvalidInput.single(f"{name} has no request{chosen}. Nothing can be reported.")
-    return found[0], found[1]
-
-
-def _list_dimensions(options: TrafficReportOptions) -> list[str]:
-    # Versions are the marks on the time axis, whatever else is asked for.
-    return list(dict.fromkeys(("version", *(options.by or DIMENSIONS))))
-
-
-def _require_attributes(names: Sequence[str], dimensions: Sequence[Dimension]) -> None:
-    missing = [each.by for each in dimensions if each.by in names and not each.groups]
-    if missing:
-        raise InvalidInput.single(
-            f"--by {missing[0]}: no request has this attribute. Name one of {', '.join(DIMENSIONS)}, or "
-            "an attribute of its spans, such as cloud.region."
-        )
-
-
-def _describe_whole(
-    connection: duckdb.DuckDBPyConnection, facts: Facts, start: datetime, end: datetime
-) -> Group:
+    first, last = (format_time(time.replace(tzinfo=UTC).timestamp()) for time in found)
     errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
     return Group(
         name="",
         requests=facts.users.size,
         users=facts.user_count,
-        first=format_time(start.replace(tzinfo=UTC).timestamp()),
-        last=format_time(end.replace(tzinfo=UTC).timestamp()),
+        first=first,
+        last=last,
         estimates=tuple(estimate_part(facts, choose_all(facts))),
         errors=errors.get("", {}),
     )
+
+
+def _find_dimensions(
+    connection: duckdb.DuckDBPyConnection, options: TrafficReportOptions
+) -> list[Dimension]:
+    # Versions are the marks on the time axis, whatever else is asked for.
+    names = dict.fromkeys(("version", *(options.by or DIMENSIONS)))
+    dimensions = [find_groups(connection, by) for by in names]
+    missing = [each.by for each in dimensions if each.by not in DIMENSIONS and not each.groups]
+    if missing:
+        raise InvalidInput.single(
+            f"--by {missing[0]}: no request has this attribute. Name one of {', '.join(DIMENSIONS)}, or "
+            "an attribute of its spans, such as cloud.region."
+        )
+    return dimensions
 
 
 def _build_breakdown(
