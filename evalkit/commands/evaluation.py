@@ -12,6 +12,7 @@ from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.first_result import note_first_result
 from evalkit.commands.gate_result import GatePolicy, accept_result, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
+from evalkit.commands.model_moves import note_model_moves
 from evalkit.commands.suspect_labels import note_suspects
 from evalkit.commands.where_it_broke import (
     explain_failure,
@@ -258,8 +259,8 @@ def _build_report(
     result = add_human_means(result, run, project)
     jurors = measure_juror_agreement(run)
     agreed = (note for found in jurors for note in describe_juror_agreement(found))
-    suspects = note_suspects(result, run, project)
-    result = replace(result, notes=(*suspects, *result.notes, *agreed))
+    found = (*note_model_moves(run, baseline, project), *note_suspects(result, run, project))
+    result = replace(result, notes=(*found, *result.notes, *agreed))
     return Report(
         run=run,
         gate_result=result,
