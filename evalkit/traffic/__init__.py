@@ -2,6 +2,8 @@
 
 __all__ = [
     "columns",
+    "dashboard_page",
+    "dashboard_source",
     "import_text",
     "importer",
     "personal_fields",

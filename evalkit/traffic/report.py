@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -50,11 +51,26 @@ class TrafficReportOptions:
     compare: tuple[str, str] | None = None
 
 
-def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
-    """Build the report of a traffic store.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportedTraffic:
+    """An open store with the table `facts` for the options of a report.
+
+    `retries` are the attempts that are not counted.
+    """
+
+    name: str
+    connection: duckdb.DuckDBPyConnection
+    options: TrafficReportOptions
+    imports: Sequence[ImportedFile]
+    retries: int
+
+
+@contextmanager
+def open_reported(folder: Path, options: TrafficReportOptions) -> Iterator[ReportedTraffic]:
+    """Open a traffic store for a report, which takes most of its time.
 
     Raises:
-        InvalidInput: there is no such store, an option is not valid, or no request is left.
+        InvalidInput: there is no such store, or a condition is not valid.
         StoreError: the list of imports is damaged.
     """
     condition = read_filters(options.only)
@@ -64,47 +80,81 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
             connection,
             redacted=[each.import_id for each in imports if not _keeps_personal_data(each)],
             condition=condition,
-            attributes=[by for by in options.by if by not in DIMENSIONS],
+            attributes=_list_attributes(options),
         )
-        facts = load_facts(connection)
-        whole = _describe_whole(connection, facts, folder.name, options)
-        dimensions = _find_dimensions(connection, options)
-        masks = {each.by: choose_groups(connection, each) for each in dimensions}
-        breakdowns = tuple(
-            _build_breakdown(facts, each, masks[each.by], whole)
-            for each in dimensions
-            if each.groups
-        )
-        pairs = (
-            [_find_pair(masks, options.compare)]
-            if options.compare
-            else _choose_pairs(breakdowns, facts)
-        )
-        axis = choose_axis(whole.first, whole.last)
-        report = TrafficReport(
+        yield ReportedTraffic(
             name=folder.name,
-            filters=options.only,
-            start=whole.first,
-            end=whole.last,
-            cluster=_find_cluster(connection),
-            step_s=axis.step_s,
-            whole=whole,
-            breakdowns=breakdowns,
-            timelines=build_timelines(connection, facts, axis, dimensions, breakdowns),
-            changes=(),
-            comparisons=_compare(connection, facts, axis, masks, pairs),
+            connection=connection,
+            options=options,
+            imports=imports,
             retries=retries,
-            incomplete=_count(connection, "incomplete"),
-            top_share=_find_top_share(facts),
-            warnings=(),
         )
-        unknown = _count(connection, "cluster_by <> 'user'")
-        unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
+
+
+def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
+    """Build the report of a traffic store.
+
+    Raises:
+        InvalidInput: there is no such store, an option is not valid, or no request is left.
+        StoreError: the list of imports is damaged.
+    """
+    with open_reported(folder, options) as opened:
+        return describe_traffic(opened)
+
+
+def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
+    """Return the report of an open store.
+
+    Raises:
+        InvalidInput: an option is not valid, or no request is left.
+    """
+    connection, options = opened.connection, opened.options
+    start, end = _find_span(connection, opened.name, options)
+    facts = load_facts(connection)
+    whole = _describe_whole(connection, facts, start, end)
+    dimensions = [find_groups(connection, by) for by in _list_dimensions(options)]
+    _require_attributes(_list_attributes(options), dimensions)
+    masks = {each.by: choose_groups(connection, each) for each in dimensions}
+    breakdowns = tuple(
+        _build_breakdown(facts, each, masks[each.by], whole) for each in dimensions if each.groups
+    )
+    pairs = (
+        [_find_pair(masks, options.compare)]
+        if options.compare
+        else _choose_pairs(breakdowns, facts)
+    )
+    axis = choose_axis(start, end)
+    days = {group.name: group for each in breakdowns if each.by == "day" for group in each.groups}
+    timelines = build_timelines(connection, facts, axis, dimensions, days)
+    report = TrafficReport(
+        name=opened.name,
+        filters=options.only,
+        start=format_time(start.replace(tzinfo=UTC).timestamp()),
+        end=format_time(end.replace(tzinfo=UTC).timestamp()),
+        cluster=_find_cluster(connection),
+        step_s=axis.step_s,
+        whole=whole,
+        breakdowns=breakdowns,
+        timelines=timelines,
+        changes=(),
+        comparisons=_compare(connection, facts, axis, masks, pairs),
+        retries=opened.retries,
+        incomplete=_count(connection, "incomplete"),
+        top_share=_find_top_share(facts),
+        warnings=(),
+    )
+    changes = find_changes(timelines[0], report.versions, axis.step_s)
+    unknown = _count(connection, "cluster_by <> 'user'")
+    unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
     return replace(
         report,
-        changes=find_changes(report.timelines[0], report.versions, axis.step_s),
-        warnings=tuple(list_warnings(report, imports, unknown, unsampled)),
+        changes=changes,
+        warnings=tuple(list_warnings(report, opened.imports, unknown, unsampled)),
     )
+
+
+def _list_attributes(options: TrafficReportOptions) -> list[str]:
+    return [by for by in options.by if by not in DIMENSIONS]
 
 
 def _keeps_personal_data(imported: ImportedFile) -> bool:
@@ -112,39 +162,43 @@ def _keeps_personal_data(imported: ImportedFile) -> bool:
     return not isinstance(redaction, Mapping) or bool(redaction.get("keep_pii", True))
 
 
-def _describe_whole(
-    connection: duckdb.DuckDBPyConnection, facts: Facts, name: str, options: TrafficReportOptions
-) -> Group:
+def _find_span(
+    connection: duckdb.DuckDBPyConnection, name: str, options: TrafficReportOptions
+) -> tuple[datetime, datetime]:
     found = connection.execute("select min(ts), max(ts) from facts").fetchone()
     if found is None or found[0] is None:
         chosen = f" with {', '.join(options.only)}" if options.only else ""
         raise InvalidInput.single(f"{name} has no request{chosen}. Nothing can be reported.")
-    first, last = (format_time(time.replace(tzinfo=UTC).timestamp()) for time in found)
-    errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
-    return Group(
-        name="",
-        requests=facts.users.size,
-        users=facts.user_count,
-        first=first,
-        last=last,
-        estimates=tuple(estimate_part(facts, choose_all(facts))),
-        errors=errors.get("", {}),
-    )
+    return found[0], found[1]
 
 
-def _find_dimensions(
-    connection: duckdb.DuckDBPyConnection, options: TrafficReportOptions
-) -> list[Dimension]:
+def _list_dimensions(options: TrafficReportOptions) -> list[str]:
     # Versions are the marks on the time axis, whatever else is asked for.
-    names = dict.fromkeys(("version", *(options.by or DIMENSIONS)))
-    dimensions = [find_groups(connection, by) for by in names]
-    missing = [each.by for each in dimensions if each.by not in DIMENSIONS and not each.groups]
+    return list(dict.fromkeys(("version", *(options.by or DIMENSIONS))))
+
+
+def _require_attributes(names: Sequence[str], dimensions: Sequence[Dimension]) -> None:
+    missing = [each.by for each in dimensions if each.by in names and not each.groups]
     if missing:
         raise InvalidInput.single(
             f"--by {missing[0]}: no request has this attribute. Name one of {', '.join(DIMENSIONS)}, or "
             "an attribute of its spans, such as cloud.region."
         )
-    return dimensions
+
+
+def _describe_whole(
+    connection: duckdb.DuckDBPyConnection, facts: Facts, start: datetime, end: datetime
+) -> Group:
+    errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
+    return Group(
+        name="",
+        requests=facts.users.size,
+        users=facts.user_count,
+        first=format_time(start.replace(tzinfo=UTC).timestamp()),
+        last=format_time(end.replace(tzinfo=UTC).timestamp()),
+        estimates=tuple(estimate_part(facts, choose_all(facts))),
+        errors=errors.get("", {}),
+    )
 
 
 def _build_breakdown(
