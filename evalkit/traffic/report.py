@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -153,39 +153,43 @@ def _keeps_personal_data(imported: ImportedFile) -> bool:
     return not isinstance(redaction, Mapping) or bool(redaction.get("keep_pii", True))
 
 
-def _describe_whole(
-    connection: duckdb.DuckDBPyConnection, facts: Facts, name: str, options: TrafficReportOptions
-) -> Group:
+def _find_span(
+    connection: duckdb.DuckDBPyConnection, name: str, options: TrafficReportOptions
+) -> tuple[datetime, datetime]:
     found = connection.execute("select min(ts), max(ts) from facts").fetchone()
     if found is None or found[0] is None:
         chosen = f" with {', '.join(options.only)}" if options.only else ""
         raise InvalidInput.single(f"{name} has no request{chosen}. Nothing can be reported.")
-    first, last = (format_time(time.replace(tzinfo=UTC).timestamp()) for time in found)
-    errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
-    return Group(
-        name="",
-        requests=facts.users.size,
-        users=facts.user_count,
-        first=first,
-        last=last,
-        estimates=tuple(estimate_part(facts, choose_all(facts))),
-        errors=errors.get("", {}),
-    )
+    return found[0], found[1]
 
 
-def _find_dimensions(
-    connection: duckdb.DuckDBPyConnection, options: TrafficReportOptions
-) -> list[Dimension]:
+def _list_dimensions(options: TrafficReportOptions) -> list[str]:
     # Versions are the marks on the time axis, whatever else is asked for.
-    names = dict.fromkeys(("version", *(options.by or DIMENSIONS)))
-    dimensions = [find_groups(connection, by) for by in names]
-    missing = [each.by for each in dimensions if each.by not in DIMENSIONS and not each.groups]
+    return list(dict.fromkeys(("version", *(options.by or DIMENSIONS))))
+
+
+def _require_attributes(names: Sequence[str], dimensions: Sequence[Dimension]) -> None:
+    missing = [each.by for each in dimensions if each.by in names and not each.groups]
     if missing:
         raise InvalidInput.single(
             f"--by {missing[0]}: no request has this attribute. Name one of {', '.join(DIMENSIONS)}, or "
             "an attribute of its spans, such as cloud.region."
         )
-    return dimensions
+
+
+def _describe_whole(
+    connection: duckdb.DuckDBPyConnection, facts: Facts, start: datetime, end: datetime
+) -> Group:
+    errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
+    return Group(
+        name="",
+        requests=facts.users.size,
+        users=facts.user_count,
+        first=format_time(start.replace(tzinfo=UTC).timestamp()),
+        last=format_time(end.replace(tzinfo=UTC).timestamp()),
+        estimates=tuple(estimate_part(facts, choose_all(facts))),
+        errors=errors.get("", {}),
+    )
 
 
 def _build_breakdown(

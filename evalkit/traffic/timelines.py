@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalkit.traffic.dimensions import Dimension
 from evalkit.traffic.estimates import Facts, choose_part, estimate_part
 from evalkit.traffic.measures import QUANTILES, Measure, Stat
-from evalkit.traffic.report_record import Breakdown, Group, Timeline, TrafficEstimate, TrafficStep
+from evalkit.traffic.report_record import Group, Timeline, TrafficEstimate, TrafficStep
 
 if TYPE_CHECKING:
     import duckdb
@@ -60,9 +60,9 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def choose_axis(start: str, end: str) -> TimeAxis:
-    """Return the shortest steps of which there are at most `MOST_STEPS`; times are in ISO 8601."""
-    first, last = (datetime.fromisoformat(time).timestamp() for time in (start, end))
+def choose_axis(start: datetime, end: datetime) -> TimeAxis:
+    """Return the shortest steps of which there are at most `MOST_STEPS`; both times are in UTC."""
+    first, last = (time.replace(tzinfo=UTC).timestamp() for time in (start, end))
     for step_s in STEPS_S:
         offset = _MONDAY_S if step_s > _DAY_S else 0
         begin = int((first - offset) // step_s * step_s + offset)
@@ -77,16 +77,15 @@ def build_timelines(
     facts: Facts,
     axis: TimeAxis,
     dimensions: Sequence[Dimension],
-    breakdowns: Sequence[Breakdown],
+    days: Mapping[str, Group],
 ) -> tuple[Timeline, ...]:
     """Return the timeline of all requests, with intervals, and those of the largest groups.
 
-    `breakdowns` have the estimates that are known already: if a step is a day, those of the days.
+    `days` are the groups of days that are known already.
     """
     whole = _query_timelines(connection, facts, axis, None)[1]
     found = connection.execute(f"select {axis.select_step()} as step from facts").fetchnumpy()  # noqa: S608
-    days = next((each.groups for each in breakdowns if each.by == "day"), ())
-    known = {group.name: group for group in days} if axis.step_s == _DAY_S else {}
+    known = days if axis.step_s == _DAY_S else {}
     detailed = tuple(
         _add_intervals(facts, found["step"] == index, step, known.get(step.start[:10]))
         if step.requests
