@@ -94,7 +94,7 @@ def measure_for_traffic(rule: Rule, pairs: PairedScores, level: float) -> Eviden
     )
 
 
-def describe_traffic(rule: Rule, evidence: Evidence) -> Iterator[str]:
+def describe_weights(rule: Rule, evidence: Evidence) -> Iterator[str]:
     """Yield what the weights cover, and the change without them."""
     mix, pairs, scale = rule.mix, evidence.pairs, evidence.scale
     if mix is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evalkit.traffic.dashboard import build_dashboard
@@ -41,6 +42,9 @@ def _read_within(
         "create or replace temp view facts as select * from reported "  # noqa: S608 - quoted
         f"where {DIMENSIONS['version']} = {quote_text(version)}"
     )
+    start, end = (
+        datetime.fromisoformat(each).replace(tzinfo=None) for each in (report.start, report.end)
+    )
     dimensions = [
         find_groups(connection, each.by)
         for each in report.breakdowns
@@ -50,8 +54,6 @@ def _read_within(
     if not dimensions:
         return replace(report, timelines=(), breakdowns=())
     facts = load_facts(connection)
-
-    axis = choose_axis(report.start, report.end)
 
     def list_groups(by: str) -> Iterator[Group]:
         dimension = next(each for each in dimensions if each.by == by)
@@ -70,7 +72,9 @@ def _read_within(
 
     return replace(
         report,
-        timelines=tuple(build_group_timelines(connection, facts, axis, dimensions)),
+        timelines=tuple(
+            build_group_timelines(connection, facts, choose_axis(start, end), dimensions)
+        ),
         breakdowns=tuple(
             Breakdown(by=each.by, groups=tuple(list_groups(each.by))) for each in dimensions
         ),

@@ -80,7 +80,7 @@ def open_reported(folder: Path, options: TrafficReportOptions) -> Iterator[Repor
             connection,
             redacted=[each.import_id for each in imports if not _keeps_personal_data(each)],
             condition=condition,
-            attributes=[by for by in options.by if by not in DIMENSIONS],
+            attributes=_list_attributes(options),
         )
         yield ReportedTraffic(
             name=folder.name,
@@ -109,9 +109,11 @@ def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
         InvalidInput: an option is not valid, or no request is left.
     """
     connection, options = opened.connection, opened.options
+    start, end = _find_span(connection, opened.name, options)
     facts = load_facts(connection)
-    whole = _describe_whole(connection, facts, opened.name, options)
-    dimensions = _find_dimensions(connection, options)
+    whole = _describe_whole(connection, facts, start, end)
+    dimensions = [find_groups(connection, by) for by in _list_dimensions(options)]
+    _require_attributes(_list_attributes(options), dimensions)
     masks = {each.by: choose_groups(connection, each) for each in dimensions}
     breakdowns = tuple(
         _build_breakdown(facts, each, masks[each.by], whole) for each in dimensions if each.groups
@@ -121,17 +123,19 @@ def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
         if options.compare
         else _choose_pairs(breakdowns, facts)
     )
-    axis = choose_axis(whole.first, whole.last)
+    axis = choose_axis(start, end)
+    days = {group.name: group for each in breakdowns if each.by == "day" for group in each.groups}
+    timelines = build_timelines(connection, facts, axis, dimensions, days)
     report = TrafficReport(
         name=opened.name,
         filters=options.only,
-        start=whole.first,
-        end=whole.last,
+        start=format_time(start.replace(tzinfo=UTC).timestamp()),
+        end=format_time(end.replace(tzinfo=UTC).timestamp()),
         cluster=_find_cluster(connection),
         step_s=axis.step_s,
         whole=whole,
         breakdowns=breakdowns,
-        timelines=build_timelines(connection, facts, axis, dimensions, breakdowns),
+        timelines=timelines,
         changes=(),
         comparisons=_compare(connection, facts, axis, masks, pairs),
         retries=opened.retries,
@@ -139,13 +143,18 @@ def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
         top_share=_find_top_share(facts),
         warnings=(),
     )
+    changes = find_changes(timelines[0], report.versions, axis.step_s)
     unknown = _count(connection, "cluster_by <> 'user'")
     unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
     return replace(
         report,
-        changes=find_changes(report.timelines[0], report.versions, axis.step_s),
+        changes=changes,
         warnings=tuple(list_warnings(report, opened.imports, unknown, unsampled)),
     )
+
+
+def _list_attributes(options: TrafficReportOptions) -> list[str]:
+    return [by for by in options.by if by not in DIMENSIONS]
 
 
 def _keeps_personal_data(imported: ImportedFile) -> bool:
