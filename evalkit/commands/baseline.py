@@ -16,6 +16,7 @@ from evalkit.report.baseline import RecordedBaseline
 from evalkit.report.next_steps import CommandHints
 from evalkit.runner.execute import execute
 from evalkit.runner.records import Plan, RunOptions, RunRequest
+from evalkit.runner.unjudged_labels import find_unjudged_labels
 from evalkit.store.baseline import baseline_path
 from evalkit.store.last_command import find_last_command, find_only_run
 from evalkit.store.refs import resolve_run
@@ -35,11 +36,13 @@ def record_baseline(request: RunRequest, options: RunOptions, context: Context) 
         defaults = SettingsOverrides(trials=DEFAULT_BASELINE_TRIALS, seed=DEFAULT_BASELINE_SEED)
         request = replace(request, overrides=request.overrides.or_else(defaults))
 
-    def refuse_unwritable_baseline(plan: Plan) -> None:
+    def prepare(plan: Plan) -> None:
         # Before the first call: what cannot be saved must not be paid for.
         refuse_unwritable(baseline_path(request.path, plan.evalset.name))
+        for warning in find_unjudged_labels(plan):
+            context.say(f"warning: {warning}")
 
-    execution = execute(request, options, project, context, refuse_unwritable_baseline)
+    execution = execute(request, options, project, context, prepare)
     if execution.stopped_by is not None:
         command = format_retry_command(execution.run, CommandHints.of(project))
         raise Interrupted(

@@ -21,7 +21,8 @@ _AGENT_FILE = f"evalsets/{SAMPLE_AGENT}"
 _RUBRIC_FILE = "rubrics/agrees.yaml"
 _WEAK_GATE = (
     "This gate only checks that the agent answers: a wrong answer passes. Before you rely on it, write "
-    "`expected` in each case of the set, and use the metric that compares it: the next line of `metrics`."
+    "`expected` in each case of the set. Under `metrics`, delete the first line and uncomment the second, "
+    "which compares it."
 )
 _HTTP_FORM = (
     'Each prompt is sent by POST as {"input": ..., "messages": [...]}, and the answer is the text of the '

@@ -11,8 +11,13 @@ from evalkit.core.format import format_count
 from evalkit.core.gate_result import MetricSummary, Tally
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
+from evalkit.report.case_lines import never_passed_lines
+from evalkit.report.case_status import find_never_passed
 from evalkit.report.content import value_cell
 from evalkit.report.screen import Screen, join_folded
+
+_MAX_NEVER_PASSED = 5
+"""Cases to name that passed no trial."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +37,7 @@ class RecordedDocument(TypedDict):
     Attributes:
         git_dirty: Whether files of the agent differed from the commit.
         metrics: The mean of each metric.
+        never_passed: The ids of the cases of which every trial failed.
     """
 
     schema: Literal["evalkit.recorded/v1"]
@@ -43,6 +49,7 @@ class RecordedDocument(TypedDict):
     cases: int
     trials: int
     metrics: Mapping[str, float | None]
+    never_passed: list[str]
 
 
 def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
@@ -57,8 +64,10 @@ def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
             for summary in recorded.summaries
             if summary.tag is None
         ),
-        "Review it and commit it: later runs are compared with it.",
     ]
+    never_passed = never_passed_lines(
+        find_never_passed(recorded.run), len(header.cases), screen, _MAX_NEVER_PASSED
+    )
     if header.git_dirty:
         lines.append(
             f"Files differ from commit {header.git_commit[:10]}, so nobody can check out the agent that gave "
@@ -69,7 +78,9 @@ def baseline_text(recorded: RecordedBaseline, screen: Screen) -> str:
             f"The replaced baseline had {recorded.replaced_trials} trials per case and detected smaller "
             f"drops. To record as many again, use evalkit baseline without --from."
         )
-    return join_folded(lines, screen)
+    head = join_folded(lines, screen)
+    last = "Review it and commit it: later runs are compared with it."
+    return "\n".join((head.rstrip("\n"), *never_passed, join_folded([last], screen)))
 
 
 def baseline_json(recorded: RecordedBaseline) -> str:
@@ -92,4 +103,5 @@ def recorded_document(recorded: RecordedBaseline) -> RecordedDocument:
         "metrics": {
             summary.metric: summary.mean for summary in recorded.summaries if summary.tag is None
         },
+        "never_passed": [result.case.id for result in find_never_passed(recorded.run)],
     }

@@ -102,6 +102,20 @@ def _common_error(
     )
 
 
+def never_passed_lines(
+    results: Sequence[case_status.CaseResult], cases: int, screen: Screen, most: int
+) -> list[str]:
+    """Return that these of the baseline's `cases` never passed, and `most` of them with their reasons."""
+    if not results:
+        return []
+    more = f" The first {most}:" if len(results) > most else ""
+    sentence = (
+        f"{len(results)} of {format_count(cases, 'case')} passed no trial, so the gate cannot see them get "
+        f"worse. Check what they expect, and what the agent answers.{more}"
+    )
+    return [*screen.fold(sentence, hang="  "), *_rows(results[:most], screen, labeled=False)]
+
+
 def secondary_lines(results: Sequence[case_status.CaseResult], screen: Screen) -> list[str]:
     """Return a line for each status of cases that are not broken: flaky, failing as before, fixed."""
     lines = []

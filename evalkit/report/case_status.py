@@ -123,6 +123,21 @@ def case_results(
     return tuple(results)
 
 
+def find_never_passed(run: Run) -> list[CaseResult]:
+    """Return the cases of which every trial failed, in the order of the run."""
+    trials, due = _group_by_case(run), run.header.planned_trials()
+    found = []
+    for case in run.header.cases:
+        own = trials.get(case.id, ())
+        change = describe_case(case, _fill_row(own, due[case.id]))
+        result = CaseResult(
+            case=case, change=change, due=due[case.id], trials=own, base=(), breaks=()
+        )
+        if result.status == "failing" and not any(trial.passed for trial in own):
+            found.append(result)
+    return found
+
+
 def _fill_row(trials: Sequence[Trial], due: int) -> list[Trial | None]:
     """Return the planned trials of a case, None for each that was not run."""
     return [*trials, *[None] * (due - len(trials))]

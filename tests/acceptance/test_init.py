@@ -121,7 +121,8 @@ def test_a_label_that_no_threshold_uses_is_never_passed_over_in_silence(empty: P
     # Turned on beside the first metric under a name of its own, no threshold uses it.
     beside = "- {contains: {all: true}, name: says}"
     first.write_text(labeled.replace("# - {contains: {all: true}, name: answers}", beside))
-    assert empty.evalkit("baseline", str(first)).code == 0
+    recorded = empty.evalkit("baseline", str(first))
+    assert recorded.code == 0
     empty.write("bot.py", "def reply(text):\n    return 'Wrong.'\n")
     done = empty.evalkit("run", str(first))
     no_threshold = (
@@ -129,7 +130,7 @@ def test_a_label_that_no_threshold_uses_is_never_passed_over_in_silence(empty: P
         "Add to `gate`: {metric: says,"
     )
     assert done.code == 0
-    for text in (done.err, done.out, empty.evalkit("validate", str(first)).out):
+    for text in (recorded.err, done.err, done.out, empty.evalkit("validate", str(first)).out):
         assert no_threshold in " ".join(text.split())
     checked = empty.evalkit("validate", str(first), "--format", "json").json
     assert len(checked["evalsets"][0]["warnings"]) == 1
@@ -148,6 +149,23 @@ def test_the_second_metric_of_a_first_set_is_under_its_gate(empty: Project) -> N
     empty.write("bot.py", "def reply(text):\n    return 'Wrong.'\n")
     done = empty.evalkit("run", str(first))
     assert (done.code, "so a wrong answer passes" in done.err) == (1, False), done
+
+
+def test_a_label_that_no_answer_ever_meets_is_named_with_the_baseline(empty: Project) -> None:
+    empty.write("bot.py", "def reply(text):\n    return 'Right.'\n")
+    assert empty.evalkit("init", "--agent", "bot.py:reply").code == 0
+    first = empty.folder / "evalsets/first.yaml"
+    text = first.read_text().replace("# - {contains:", "- {contains:")
+    text = re.sub(r"  - \{regex: .*\n", "", text).replace("tags: [", "expected: Right, tags: [")
+    first.write_text(text.replace("expected: Right", "expected: 5 Business Days", 1))
+    done = empty.evalkit("baseline", str(first))
+    said = " ".join(done.out.split())
+    assert "1 of 10 cases passed no trial, so the gate cannot see them get worse." in said
+    assert "hello 0/10 does not contain '5 Business Days' (answers)" in said
+    again = empty.evalkit("baseline", str(first), "--format", "json")
+    assert again.json["never_passed"] == ["hello"]
+    first.write_text(text)
+    assert "passed no trial" not in empty.evalkit("baseline", str(first)).out
 
 
 def test_after_a_sample_set_it_says_how_to_start_with_an_agent(empty: Project) -> None:
