@@ -148,7 +148,7 @@ def _build_request(trace: Trace, start_us: int) -> Row:
 def _find_failure(trace: Trace, answer: str | None) -> SpanFacts | None:
     """Return the span whose error is that of the request; None if it did not fail.
 
-    The root of a web server says little, so that the last call inside tells its cause. Some libraries
+    A web server reports only a status of HTTP, which the last call inside explains. Some libraries
     report success for a run that ended with an error: without an answer, the last call decides.
     """
     root = trace.root
