@@ -11,8 +11,8 @@ from evalkit.bisect.search import Search, Verdict, count_steps, level_at_step, s
 from evalkit.bisect.verdict import (
     CommitDecision,
     Ends,
-    Measure,
     StepRule,
+    TestedMeasure,
     Version,
     choose_rule,
     decide_commit,
@@ -95,7 +95,7 @@ class Session:
         self,
         workspace: Workspace,
         history: CommitRange,
-        measure: Measure,
+        measure: TestedMeasure,
         limits: Limits,
         again: str,
     ) -> None:

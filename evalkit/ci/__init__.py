@@ -15,6 +15,7 @@ __all__ = [
     "requirement",
     "set_guard",
     "systems",
+    "traffic_base",
     "unrun_sets",
     "workflow_files",
 ]

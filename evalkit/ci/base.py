@@ -173,7 +173,7 @@ def compare_with_base(path: Path, base: Checkout, project: Project, *, accept: b
         *_find_merge_changes(origin.merged, own, base, project),
         *origin.changes,
         *_find_leaks(before, own, evalset, origin),
-        *_find_store_changes(base),
+        *find_store_changes(base),
     )
     review = replace(review, changes=changes)
     if accept:
@@ -205,7 +205,7 @@ def _find_set_changes(
     return find_gate_changes(replace(before.definition, evalset=evalset), own.definition)
 
 
-def _find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
+def find_store_changes(base: Checkout) -> tuple[GateChange, ...]:
     """Return a change if files are committed among the stored runs and verdicts: they could be forged."""
     committed = base.list_committed(":(glob)**/.evalkit/**")
     if not committed:

@@ -33,7 +33,7 @@ from evalkit.evalset.calibrations import (
 )
 from evalkit.evalset.judges import read_judges
 from evalkit.evalset.labels import load_labels
-from evalkit.evalset.loader import load_project_judges
+from evalkit.evalset.loader import load_project
 from evalkit.evalset.project import Project
 from evalkit.evalset.rubrics import load_rubric
 from evalkit.evalset.yaml import parse_yaml
@@ -159,7 +159,7 @@ def _find_judge(request: CalibrationRequest, project: Project) -> tuple[JudgeSpe
         evalset, problems = set_project.load(request.evalset)
         specs = evalset.judges
     else:
-        specs = load_project_judges(request.rubric, project.root, problems)
+        specs = load_project(request.rubric, project.root, problems).judges or ()
     if not specs and not problems:
         message = (
             "no judge is named. Add --judge lexical, --judge '{openai: {model: gpt-4o-mini}}', --set with "

@@ -22,7 +22,7 @@ from evalkit.core.judgement import JudgeSpec
 from evalkit.core.location import Problem
 from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import names_several
-from evalkit.evalset.loader import load_project_judges
+from evalkit.evalset.loader import load_project
 from evalkit.evalset.project import Project
 from evalkit.evalset.set_files import find_sets
 from evalkit.judge.one_question import ask_once, find_judge_url, read_server_time
@@ -90,7 +90,7 @@ def _read_judges(evalset: Path | None, project: Project) -> Sequence[JudgeSpec]:
     """Return the judges of a set, else those of the project file."""
     if evalset is not None:
         return project.load(evalset)[0].judges
-    return load_project_judges(project.cwd / "_", project.root, [])
+    return load_project(project.cwd / "_", project.root, []).judges or ()
 
 
 def _check_set(evalset: Path, of_judges: Sequence[Problem], context: Context) -> PlaceCheck:

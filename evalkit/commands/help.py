@@ -17,7 +17,10 @@ _FILE_LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)[^)]*\)")
 
 def list_topics() -> dict[str, str]:
     """Return the first sentence of every page, by topic."""
-    return {path.stem: _first_sentence(path.read_text()) for path in sorted(GUIDE.glob("*.md"))}
+    return {
+        path.stem: _first_sentence(path.read_text())
+        for path in sorted(GUIDE.glob("*.md"), key=lambda page: page.stem)
+    }
 
 
 def read_topic(topic: str) -> str:

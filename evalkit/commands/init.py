@@ -39,7 +39,7 @@ from evalkit.core.location import Problem
 from evalkit.core.project import read_git_remote
 from evalkit.core.run import RunEnvironment
 from evalkit.core.source_files import read_file
-from evalkit.evalset.loader import load_project_agent, load_project_judges
+from evalkit.evalset.loader import load_project
 from evalkit.evalset.project import Project
 from evalkit.report.init import InitResult
 
@@ -140,7 +140,7 @@ def _build_set(
             request.agent, first.parent, root=root, cwd=context.cwd, problems=problems
         )
     else:
-        shared = load_project_agent(first, root, problems)
+        shared = load_project(first, root, problems).agent
     if shared is not None and shared.kind == "python":
         environment = RunEnvironment(root=root, set_folder=first.parent, environ=context.environ)
         problems += check_agent(shared, (), environment)
@@ -149,7 +149,7 @@ def _build_set(
         if ref is None and shared is None:
             problems.append(Problem(message=ask_for_agent(context.cwd)))
         questions = read_questions(context.cwd / request.questions, request.mapping, problems)
-    has_judge = bool(load_project_judges(first, root, []))
+    has_judge = bool(load_project(first, root, []).judges)
     return build_initial_set(
         ref, questions, shared_agent=shared is not None, shared_judge=has_judge
     )

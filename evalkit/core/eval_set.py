@@ -141,3 +141,17 @@ class EvalSet:
     settings: Mapping[str, Json] = field(default_factory=dict)
     judges: tuple[JudgeSpec, ...] = ()
     digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrafficSection:
+    """The section `traffic:` of a project file: the thresholds for production traffic.
+
+    Feedback counts if it came at most `maturity_h` hours after its request. `on_inconclusive` is what an
+    inconclusive threshold does to the exit code; a deployment should not go on by default.
+    """
+
+    gate: tuple[Rule, ...] = ()
+    maturity_h: float = 72.0
+    on_inconclusive: Literal["pass", "fail"] = "fail"
+    where: Location = NO_LOCATION

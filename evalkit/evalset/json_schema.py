@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from evalkit.core.eval_set import AgentSpec, Rule
+from evalkit.core.eval_set import AgentSpec, Rule, TrafficSection
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.rubric import CalibrationRequirement, Criterion, Rubric
@@ -99,6 +99,8 @@ class _SchemaBuilder:
             "own_metrics": lambda: _list_of(self.refer("metric")),
             "metric": self._metric,
             "rule": self._rule,
+            "traffic": lambda: self.mapping(keys.TRAFFIC_KEYS, TrafficSection, "gate"),
+            "traffic_rule": self._traffic_rule,
             "must_pass": lambda: {"anyOf": [{"const": "all"}, _list_of(self.refer("label"), 1)]},
             "cases": self._cases,
             "case": lambda: self.mapping(keys.CASE_KEYS, None, "id", "input"),
@@ -231,6 +233,16 @@ class _SchemaBuilder:
             },
         }
         return {**self.mapping(keys.RULE_KEYS, Rule), "oneOf": limits, "not": percentile_of_users}
+
+    def _traffic_rule(self) -> Json:
+        of_changes = {"anyOf": [{"required": [key]} for key in ("margin", "and_at_least")]}
+        limits: list[Json] = [
+            {"required": [limit], **({"not": of_changes} if limit in ("min", "max") else {})}
+            for limit in keys.METRIC_LIMITS
+        ]
+        rule = self.mapping(keys.TRAFFIC_RULE_KEYS, Rule, "metric")
+        del rule["properties"]["margin"]["default"]  # it depends on the limit
+        return {**rule, "oneOf": limits}
 
     def _cases(self) -> Json:
         return {"anyOf": [_CASE_FILE, _list_of({"anyOf": [_CASE_FILE, self.refer("case")]})]}

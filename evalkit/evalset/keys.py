@@ -217,12 +217,41 @@ RULE_KEYS: Keys = {
     ),
 }
 
-PROJECT_KEYS: Keys = {
+TRAFFIC_RULE_KEYS: Keys = {
+    **{key: RULE_KEYS[key] for key in ("metric", *METRIC_LIMITS, "and_at_least")},
+    "stat": Choice(
+        "The statistic that is compared with the limit.", words=("mean", "p50", "p95", "p99")
+    ),
+    "margin": Number(
+        "A change for the worse that is still acceptable. Default: what the limit allows.",
+        at_least=0,
+    ),
+    **{key: RULE_KEYS[key] for key in ("alpha", "primary")},
+}
+TRAFFIC_KEYS: Keys = {
+    "gate": SectionList("The thresholds of `evalkit traffic gate`.", of="traffic_rule", at_least=1),
+    "maturity_h": Number(
+        "Hours after a request for which its feedback counts, and is waited for.", at_least=0
+    ),
+    "on_inconclusive": Choice(
+        "How an inconclusive threshold affects the exit code. It is always reported.",
+        words=("pass", "fail"),
+    ),
+}
+"""The fields of `TrafficSection`."""
+
+_SHARED_KEYS: Keys = {
     "agent": Section("The system under test.", of="agent"),
     "judge": Section("The judge of the rubrics, a list with fallbacks, or a jury.", of="judges"),
     "metrics": Section("The metrics that score every trial.", of="metrics"),
     "gate": SectionList("The thresholds that decide the exit code.", of="rule"),
     **SETTING_KEYS,
+}
+"""What a set and the project file may both have."""
+
+PROJECT_KEYS: Keys = {
+    **_SHARED_KEYS,
+    "traffic": Section("The gate on traffic from production.", of="traffic"),
 }
 SET_KEYS: Keys = {
     "evalset": Label(
@@ -233,7 +262,7 @@ SET_KEYS: Keys = {
     "cases": Section(
         "The cases, or the files (YAML, CSV, TSV, JSON, JSONL, Parquet) that list them.", of="cases"
     ),
-    **PROJECT_KEYS,
+    **_SHARED_KEYS,
 }
 CASE_FILE_KEYS: Keys = {"cases": SectionList("The cases.", of="case")}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from evalkit.core.eval_set import AgentSpec, Case, EvalSet, MetricSpec, Rule
+from evalkit.core.eval_set import AgentSpec, Case, EvalSet, MetricSpec, Rule, TrafficSection
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
@@ -48,6 +48,7 @@ from evalkit.evalset.nodes import (
     quote_short,
 )
 from evalkit.evalset.repeated_problems import RepeatedProblems
+from evalkit.evalset.traffic_section import read_traffic
 from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import parse_yaml
 
@@ -64,14 +65,15 @@ MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _SharedSections:
-    """The sections that both a set and a project file may have; None where the file has none."""
+class ProjectSections:
+    """The sections of a project file, most of which a set may have; None where the file has none."""
 
     agent: AgentSpec | None = None
     metrics: tuple[MetricSpec, ...] | None = None
     gate: tuple[Rule, ...] | None = None
     judges: tuple[JudgeSpec, ...] | None = None
     settings: Mapping[str, Json] = field(default_factory=dict)
+    traffic: TrafficSection | None = None
 
 
 def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
@@ -86,7 +88,7 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     if fields is None:
         # Whatever else is wrong with the project, the user has to replace this file first.
         return EvalSet(name=path.stem, path=display_path(path), digest=""), problems
-    own, shared = _read_shared_sections(fields), _read_project(path, root, problems)
+    own, shared = _read_shared_sections(fields), load_project(path, root, problems)
     cases = _read_cases(fields, _CaseFiles(path.parent, root, problems))
     metrics = (shared.metrics if own.metrics is None else own.metrics) or ()
     gate = (shared.gate if own.gate is None else own.gate) or ()
@@ -108,14 +110,13 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     return evalset, problems
 
 
-def load_project_judges(path: Path, root: Path, problems: list[Problem]) -> tuple[JudgeSpec, ...]:
-    """Read the judges of the nearest `evalkit.yaml` above a file; empty when it names none."""
-    return _read_project(path, root, problems).judges or ()
-
-
-def load_project_agent(path: Path, root: Path, problems: list[Problem]) -> AgentSpec | None:
-    """Read the agent of the nearest `evalkit.yaml` above a file; None when it names none."""
-    return _read_project(path, root, problems).agent
+def load_project(path: Path, root: Path, problems: list[Problem]) -> ProjectSections:
+    """Read the sections of the nearest `evalkit.yaml` above a file; all None without one."""
+    project_file = find_project_file(path, root)
+    if project_file is None:
+        return ProjectSections()
+    fields = _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
+    return ProjectSections() if fields is None else _read_shared_sections(fields)
 
 
 def find_project_file(path: Path, root: Path) -> Path | None:
@@ -130,14 +131,6 @@ def find_project_file(path: Path, root: Path) -> Path | None:
             if above == root:
                 break
     return None
-
-
-def _read_project(path: Path, root: Path, problems: list[Problem]) -> _SharedSections:
-    project_file = find_project_file(path, root)
-    if project_file is None:
-        return _SharedSections()
-    fields = _read_file(project_file, "project file", PROJECT_KEYS, problems, root)
-    return _SharedSections() if fields is None else _read_shared_sections(fields)
 
 
 def _read_file(
@@ -166,20 +159,22 @@ def _read_file(
     return fields or FieldReader(owner=owner, node=nothing, problems=problems, keys=keys)
 
 
-def _read_shared_sections(fields: FieldReader) -> _SharedSections:
+def _read_shared_sections(fields: FieldReader) -> ProjectSections:
     agent, metrics, gate = fields.get("agent"), fields.get("metrics"), fields.get("gate")
     judge = fields.get("judge")
+    traffic = fields.get("traffic") if "traffic" in fields.keys else None
     problems = fields.problems
     given = fields.node.members.get("metrics")
     if given is not None and _is_empty(given.node):
         message = "metrics lists none. List at least one, or leave the key out for exact_match."
         fields.report_problem(message, given.node)
-    return _SharedSections(
+    return ProjectSections(
         agent=None if agent is None else read_agent(agent, problems),
         metrics=None if metrics is None else read_metrics(metrics, fields.owner, problems),
         gate=None if gate is None else read_gate(gate, problems),
         judges=None if judge is None else read_judges(judge, problems),
         settings=drop_none({key: fields.read(key) for key in SETTING_KEYS}),
+        traffic=None if traffic is None else read_traffic(traffic, problems),
     )
 
 

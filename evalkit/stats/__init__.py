@@ -4,6 +4,8 @@ __all__ = [
     "agreement",
     "allotment",
     "association",
+    "change_points",
+    "clustered",
     "distributions",
     "exchange_test",
     "group_sequential",

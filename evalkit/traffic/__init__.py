@@ -1,12 +1,25 @@
 """Production traffic: imported from files, redacted, and stored as tables by day."""
 
 __all__ = [
+    "alignment",
     "columns",
+    "gate_data",
+    "gate_documents",
+    "gate_records",
+    "gate_result",
+    "gate_text",
     "import_text",
     "importer",
+    "measures",
+    "periods",
     "personal_fields",
     "pseudonyms",
     "redaction",
     "redaction_key",
+    "report",
+    "report_documents",
+    "report_record",
+    "report_text",
+    "request_list",
     "table",
 ]

@@ -91,6 +91,11 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def quote_name(name: str) -> str:
+    """Return a text as the name of a column in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def _explain_missing(folder: Path) -> str:
     # The folder is ROOT/.evalkit/traffic/NAME.
     names = list_traffic(folder.parents[2]) if len(folder.parents) > 2 else []

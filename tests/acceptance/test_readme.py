@@ -150,7 +150,7 @@ def test_the_readme_is_short_and_links_every_page_of_the_guide() -> None:
     text = README.read_text()
     assert len(text.splitlines()) <= MOST_README_LINES
     linked = re.findall(r"^\| \[([\w-]+)\]\(evalkit/guide/([\w-]+)\.md\)", text, re.MULTILINE)
-    assert sorted(file for _, file in linked) == [page.stem for page in PAGES[1:]]
+    assert sorted(file for _, file in linked) == sorted(page.stem for page in PAGES[1:])
     assert all(topic == file for topic, file in linked)
 
 
