@@ -42,7 +42,12 @@ def compare_arms(
     is_left_out = mixed if by == "version" else np.zeros_like(mixed)
     # Users have the same codes on both sides, so that those on both count once.
     sides = [
-        Part(chosen=arm.chosen & ~is_left_out, codes=facts.users, user_count=facts.user_count)
+        Part(
+            chosen=(chosen := arm.chosen & ~is_left_out),
+            codes=facts.users,
+            user_count=facts.user_count,
+            index=np.flatnonzero(chosen),
+        )
         for arm in arms
     ]
     tested = [(measure, stat) for measure in facts.measures for stat in measure.stats]
@@ -78,7 +83,7 @@ def _compare(
     before, after = (estimate_cluster(facts, side, measure, stat) for side in sides)
     if before is None or after is None:
         return None
-    counts = [int(np.count_nonzero(facts.sizes[measure.name][side.chosen])) for side in sides]
+    counts = [int(np.count_nonzero(facts.sizes[measure.name][side.index])) for side in sides]
     change, low, high = _bound(before, after, measure, ALPHA)
     # All measures are looked at together, so that a word needs more than one test needs (Bonferroni).
     strict = _bound(before, after, measure, ALPHA / tests)

@@ -76,7 +76,7 @@ def find_groups(connection: duckdb.DuckDBPyConnection, by: str) -> Dimension:
     if by == "tool":
         source = "select unnest(list_distinct(tools)) as name, ts, failed, error_type from facts"
     connection.execute(
-        f"create or replace temp table named as select * from ({source}) where name is not null"  # noqa: S608
+        f"create or replace temp view named as select * from ({source}) where name is not null"  # noqa: S608
     )
     order = "name desc" if by == "day" else "requests desc, name"
     rows = connection.execute(

@@ -50,12 +50,14 @@ class Facts:
 class Part:
     """Some of the requests: which, shape (requests,), and the codes that their users have among themselves.
 
-    `codes` has the shape of `Facts.users`, and is arbitrary for other requests.
+    `codes` has the shape of `Facts.users`, and is arbitrary for other requests. `index` are the places of
+    the requests; a slice if these are all.
     """
 
     chosen: Bools
     codes: Ints
     user_count: int
+    index: Ints | slice
 
 
 def load_facts(connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -99,7 +101,24 @@ def choose_part(facts: Facts, chosen: Bools) -> Part:
     present = np.zeros(facts.user_count, dtype=np.int64)
     present[facts.users[chosen]] = 1
     codes = np.cumsum(present)[facts.users] - 1
-    return Part(chosen=chosen, codes=codes, user_count=int(present.sum()))
+    return Part(
+        chosen=chosen,
+        codes=codes,
+        user_count=int(present.sum()),
+        index=np.flatnonzero(chosen),
+    )
+
+
+def choose_all(facts: Facts) -> Part:
+    """Return all requests."""
+    import numpy as np  # noqa: PLC0415
+
+    return Part(
+        chosen=np.ones(facts.users.size, dtype=bool),
+        codes=facts.users,
+        user_count=facts.user_count,
+        index=slice(None),
+    )
 
 
 def estimate_cluster(
@@ -110,12 +129,13 @@ def estimate_cluster(
 
     from evalkit.stats.clustered import Records, estimate_quantile, estimate_ratio  # noqa: PLC0415
 
+    index: Ints | slice
     if stat == "mean":
-        index = np.flatnonzero(part.chosen)
+        index = part.index
         values, sizes = facts.values[measure.name][index], facts.sizes[measure.name][index]
     else:
         order = facts.ranks[measure.name]
-        index = order[part.chosen[order]]
+        index = order if isinstance(part.index, slice) else order[part.chosen[order]]
         sizes = facts.sizes[measure.name][index]
         # The weights belong to the sizes only.
         values = facts.values[measure.name][index] / sizes
@@ -138,7 +158,7 @@ def estimate_part(
     import numpy as np  # noqa: PLC0415
 
     for measure in facts.measures:
-        requests = int(np.count_nonzero(facts.sizes[measure.name][part.chosen]))
+        requests = int(np.count_nonzero(facts.sizes[measure.name][part.index]))
         for stat in measure.stats:
             if stat in stats:
                 found = estimate_cluster(facts, part, measure, stat) if requests else None

@@ -11,6 +11,8 @@ from evalkit.traffic.report_record import ChangePoint, Group, Timeline
 
 _Z = 1.645
 """The distance of a bound from its value, in standard errors."""
+_ROUNDING = 0.002
+"""Standard errors are at least this share of the largest value, because smaller changes do not matter."""
 _MIRRORED = ("error_rate", "feedback_rate")
 """Measures that say nothing on their own: errors mirror success, and ratings are rare."""
 
@@ -69,7 +71,9 @@ def _find_levels(
     least = float(errors[errors > 0].min()) if np.any(errors > 0) else 0.0
     # Percentiles over time have no intervals: how much neighbors differ says how certain they are.
     spread = float(np.median(np.abs(np.diff(values)))) if values.size > 1 else 0.0
-    errors = np.maximum(errors, least or spread / 2 or 1e-9)
+    # Nor is a difference in the last digits of a sum a change.
+    least = max(least or spread / 2, _ROUNDING * float(np.abs(values).max()), 1e-12)
+    errors = np.maximum(errors, least)
     is_complete = all(point.step == points[0].step + number for number, point in enumerate(points))
     period = {86_400: 7}.get(step_s, 86_400 // step_s if step_s < 86_400 else 0)
     bounds = find_change_points(values, errors, period=period if is_complete else 0, series=series)

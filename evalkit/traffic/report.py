@@ -19,7 +19,7 @@ from evalkit.traffic.dimensions import (
     find_groups,
     read_filters,
 )
-from evalkit.traffic.estimates import Facts, Part, choose_part, estimate_part, load_facts
+from evalkit.traffic.estimates import Facts, choose_all, choose_part, estimate_part, load_facts
 from evalkit.traffic.import_log import ImportedFile, read_imports
 from evalkit.traffic.level_changes import find_changes
 from evalkit.traffic.report_record import ArmComparison, Breakdown, Group, TrafficReport
@@ -142,21 +142,14 @@ def _require_attributes(names: Sequence[str], dimensions: Sequence[Dimension]) -
 def _describe_whole(
     connection: duckdb.DuckDBPyConnection, facts: Facts, start: datetime, end: datetime
 ) -> Group:
-    import numpy as np  # noqa: PLC0415
-
     errors = find_errors(connection, "(select '' as name, failed, error_type from facts)")
-    part = Part(
-        chosen=np.ones(facts.users.size, dtype=bool),
-        codes=facts.users,
-        user_count=facts.user_count,
-    )
     return Group(
         name="",
         requests=facts.users.size,
         users=facts.user_count,
         first=format_time(start.replace(tzinfo=UTC).timestamp()),
         last=format_time(end.replace(tzinfo=UTC).timestamp()),
-        estimates=tuple(estimate_part(facts, part)),
+        estimates=tuple(estimate_part(facts, choose_all(facts))),
         errors=errors.get("", {}),
     )
 

@@ -24,7 +24,7 @@ _SHOWN_STATS: dict[str, tuple[Stat, ...]] = {
 }
 """The statistics of a duration that say most; of other values it is the mean."""
 _MIRROR, _MIRRORED = "error_rate", "success_rate"
-_RARE = ("pii_rate", "secrets_rate")
+_RARE = ("feedback_rate", "pii_rate", "secrets_rate")
 """Measures that are shown if they ever happen."""
 _MOST_NAMED = 4
 SUMMARY: tuple[tuple[str, Stat], ...] = (

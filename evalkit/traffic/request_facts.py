@@ -109,10 +109,11 @@ with base as (
         case when sampling_p > 0 and sampling_p <= 1 then 1 / sampling_p else 1 end as weight,
         sampling_p is not null as is_sampled,
         lower(left(input, {COMPARED_CHARS})) as asked,
-        case when output is not null and list_contains($redacted, import_id)
-            then contains(output, '<') and has_new(output, input, '{_PERSONAL}') end as has_pii,
-        case when output is not null
-            then contains(output, '<') and has_new(output, input, '{_HIDDEN}') end as has_secrets
+        case when output is null or not list_contains($redacted, import_id) then null
+            when contains(output, '<') then has_new(output, input, '{_PERSONAL}')
+            else false end as has_pii,
+        case when contains(output, '<secret:') then has_new(output, input, '{_HIDDEN}')
+            when output is not null then false end as has_secrets
         {{more}}
     from requests r
 )
