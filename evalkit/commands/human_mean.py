@@ -53,7 +53,7 @@ def add_human_means(result: GateResult, run: Run, project: Project) -> GateResul
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _LabeledScores:
+class LabeledScores:
     """Scores by case id: human and judge scores of drawn answers, and judge scores of all answers.
 
     `not_drawn` has the cases with labels of answers that were not drawn at random.
@@ -73,7 +73,7 @@ def estimate_human_mean(
     Also return a note if there are enough labels, but too few were drawn at random for this run, or too few
     of them have the rarer of two verdicts.
     """
-    labeled = _collect_scores(run, metric, scorers, labels)
+    labeled = collect_labeled_scores(run, metric, scorers, labels)
     drawn, others = len(labeled.human), len(labeled.not_drawn - labeled.human.keys())
     if drawn < MIN_LABELS:
         note = (
@@ -110,15 +110,16 @@ def estimate_human_mean(
     return human_mean, ""
 
 
-def _collect_scores(
+def collect_labeled_scores(
     run: Run, metric: str, scorers: Mapping[str, RubricScorer], labels: Sequence[HumanLabel]
-) -> _LabeledScores:
+) -> LabeledScores:
+    """Return the scores that people and the judge gave the answers of a run."""
     run_ids = {run.header.id, run.header.scored_from} - {""}
     by_item: dict[tuple[str, str], list[HumanLabel]] = defaultdict(list)
     for label in labels:
         by_item[label.rubric, label.answer_id].append(label)
     cases = {case.id: case for case in run.header.cases}
-    labeled = _LabeledScores()
+    labeled = LabeledScores()
     for trial in run.trials:
         scorer = scorers.get(trial.case_id)
         score = next((each for each in trial.scores if each.metric == metric), None)

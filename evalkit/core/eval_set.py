@@ -43,8 +43,10 @@ class Case:
     """One labeled prompt.
 
     `input` is text or the turns of a conversation. `metrics` are the case's own. Each one
-    replaces the set's metric of the same name, or is added to the set's metrics. `digest` covers everything that can change the
-    case's scores; two cases are compared only when their digests are equal.
+    replaces the set's metric of the same name, or is added to the set's metrics. `draft` is an answer that
+    nobody has confirmed: no metric and no agent sees it. `provenance` says where the case is from, and no
+    agent sees it either. `digest` covers everything that can change the case's scores; two cases are
+    compared only when their digests are equal.
     """
 
     id: str
@@ -54,6 +56,8 @@ class Case:
     metadata: Mapping[str, Json] = field(default_factory=dict)
     cluster: str | None = None
     metrics: tuple[MetricSpec, ...] = ()
+    draft: Json = None
+    provenance: Mapping[str, Json] = field(default_factory=dict)
     digest: str = ""
     where: Location = NO_LOCATION
 

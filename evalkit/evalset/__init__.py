@@ -17,4 +17,5 @@ __all__ = [
     "selection",
     "set_files",
     "yaml",
+    "yaml_scalars",
 ]

@@ -37,6 +37,12 @@ def read_case(node: Node, problems: list[Problem], read_metrics: MetricsReader) 
     prompt = _read_input(fields)
     expected = fields.get("expected")
     expected_value = None if expected is None else to_plain_value(expected)
+    draft = fields.get("draft")
+    if draft is not None and expected is not None:
+        message = (
+            "has `expected` and `draft`. Delete the draft, because a label is confirmed or not."
+        )
+        fields.report_problem(message, draft)
     given = fields.read_all("id")
     metrics = read_metrics(fields)
     if case_id is None:
@@ -45,6 +51,7 @@ def read_case(node: Node, problems: list[Problem], read_metrics: MetricsReader) 
         id=case_id,
         input=prompt,
         expected=expected_value,
+        draft=None if draft is None else to_plain_value(draft),
         metrics=metrics,
         digest=_digest_case(prompt, expected_value, given.get("metadata", {}), metrics),
         where=node.where,

@@ -273,8 +273,13 @@ CASE_KEYS: Keys = {
         "The correct answer, in the form that the metrics take. The agent never sees it.",
         of="anything",
     ),
+    "draft": Section(
+        "An answer that nobody has confirmed; nothing is compared with it. Rename it to `expected`.",
+        of="anything",
+    ),
     "tags": Labels("Thresholds, metrics, and the command line select cases by tag."),
     "metadata": AnyMapping("Values for agent templates and metric plugins."),
+    "provenance": AnyMapping("Where the case is from. The agent never sees it."),
     "cluster": Label("Cases of one cluster share a source, such as a document."),
     "metrics": Section(
         "Metrics of this case. Each replaces the set's metric of the same name, or is added.",

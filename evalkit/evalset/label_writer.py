@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from evalkit.core.labels import HumanLabel
 from evalkit.core.rubric import Criterion, Level
-from evalkit.core.safe_text import escape_character, escape_csv_formula
+from evalkit.core.safe_text import escape_csv_formula
 from evalkit.evalset.labels import HELP_COLUMNS, LABEL_KEYS, RUN_SEPARATOR
+from evalkit.evalset.yaml_scalars import format_scalar, quote_scalar, replace_lone_surrogates
 
 _HEADER = "# People's labels of answers. `evalkit calibrate` compares judges with them.\nlabels:\n"
 _TO_FILL_IN = ("level", "note")
 _REQUIRED_KEYS = ("answer", "criterion", "level")
-# Much narrower than YAML's plain scalars: only texts that no YAML reader takes for anything else.
-_PLAIN_SCALAR = re.compile(
-    r"(?!(?:null|true|false)\Z)[A-Za-z](?:[A-Za-z0-9 ,.()/'_+-]*[A-Za-z0-9.)])?"
-)
-# Characters that YAML readers reject, or read differently, unless escaped in double quotes.
-_UNPRINTABLE = re.compile(
-    "[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def format_labels_yaml(labels: Iterable[HumanLabel]) -> str:
@@ -66,7 +56,7 @@ def _format_csv(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> st
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows(
-        [escape_csv_formula(_replace_lone_surrogates(row[column])) for column in columns]
+        [escape_csv_formula(replace_lone_surrogates(row[column])) for column in columns]
         for row in rows
     )
     return text.getvalue()
@@ -81,41 +71,10 @@ def _format_label(label: HumanLabel) -> Iterator[str]:
     for key in LABEL_KEYS:
         if key == "drawn":
             continue
-        text = _replace_lone_surrogates(getattr(label, key))
+        text = replace_lone_surrogates(getattr(label, key))
         if text or key in _REQUIRED_KEYS:
-            yield f"{mark}{key}: {_format_scalar(text)}"
+            yield f"{mark}{key}: {format_scalar(text, indent=4)}"
             mark = "  "
     if label.drawn:
-        runs = ", ".join(_quote_scalar(_replace_lone_surrogates(run)) for run in label.drawn)
+        runs = ", ".join(quote_scalar(replace_lone_surrogates(run)) for run in label.drawn)
         yield f"{mark}drawn: [{runs}]"
-
-
-def _format_scalar(text: str) -> str:
-    """Format a text in the most readable form that YAML reads back unchanged."""
-    if _PLAIN_SCALAR.fullmatch(text):
-        return text
-    lines = text.removesuffix("\n").split("\n")
-    if _is_block_scalar(lines):
-        chomping = "" if text.endswith("\n") else "-"
-        return "\n".join([f"|{chomping}", *(f"    {line}" if line else "" for line in lines)])
-    return _quote_scalar(text)
-
-
-def _quote_scalar(text: str) -> str:
-    return _UNPRINTABLE.sub(escape_character, json.dumps(text, ensure_ascii=False))
-
-
-def _is_block_scalar(lines: Sequence[str]) -> bool:
-    """Return whether a block scalar preserves the lines: printable, and none of only spaces."""
-    return (
-        len(lines) > 1
-        and lines[0][:1].strip() != ""
-        and lines[-1] != ""
-        and all(not line or line.strip() for line in lines)
-        and not any(_UNPRINTABLE.search(line) for line in lines)
-    )
-
-
-def _replace_lone_surrogates(text: str) -> str:
-    # UTF-8 cannot encode half a surrogate pair, which the JSON of an agent may contain.
-    return _LONE_SURROGATE.sub("\ufffd", text)

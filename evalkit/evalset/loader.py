@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -298,10 +298,12 @@ def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
     return tuple(cases.values())
 
 
-def _digest_set(cases: Iterable[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
+def _digest_set(cases: Sequence[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
     rules = [msgspec.to_builtins(rule) for rule in gate]
+    drafts = [case.id for case in cases if case.draft is not None]
     return digest(
         {
+            **({"drafts": drafts} if drafts else {}),
             "cases": [[case.id, case.digest, case.tags, case.cluster] for case in cases],
             "metrics": [[spec.name, spec.ref, spec.args, spec.tags] for spec in metrics],
             # A rule that moves to another line is still the same rule.

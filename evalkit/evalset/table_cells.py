@@ -13,7 +13,8 @@ from evalkit.evalset.value_types import Columns
 
 COLUMNS = Columns(
     known=(
-        *("id", "input", "expected", "tags", "cluster", "metadata", "metrics"),
+        *("id", "input", "expected", "draft", "tags", "cluster", "metadata", "provenance"),
+        "metrics",
         CRITERIA,
     ),
     required=("id", "input"),

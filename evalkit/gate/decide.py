@@ -88,7 +88,7 @@ def decide_gate(  # noqa: PLR0913 - three policies with defaults are not worth a
     tally = tally_table(table)
     outcome: Outcome = "undecided"
     if problem := (
-        _explain_doubt(candidate, baseline, explain_incomplete_run(tally, max_errors))
+        _explain_doubt(candidate, baseline, explain_incomplete_run(candidate, tally, max_errors))
         or explain_judge_distrust(candidate, baseline, on_judge_drift)
     ):
         reason = problem + proven_failures_text(enforced)

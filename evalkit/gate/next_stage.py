@@ -41,7 +41,7 @@ def decide_stage(
     result = decide_gate(
         rules, run, baseline, max_errors=max_errors, on_inconclusive=on_inconclusive
     )
-    if explain_incomplete_run(result.tally, max_errors):
+    if explain_incomplete_run(run, result.tally, max_errors):
         return StageResult(result, None)
     look = _find_next_look(result, run, baseline)
     if look is not None and is_within_budget(look, run, baseline):

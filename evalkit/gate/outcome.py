@@ -28,8 +28,11 @@ _VERBS: dict[Outcome, str] = {
 }
 
 
-def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
-    """Return why a run is too incomplete to decide; empty if it is complete enough."""
+def explain_incomplete_run(run: Run, tally: Tally, max_errors: int) -> str:
+    """Return why a run is too incomplete to decide; empty if it is complete enough.
+
+    Trials have no score, or labels are drafts, so that nothing compares their answers.
+    """
     # max_errors limits errors only, so a trial that was not run always makes a run incomplete.
     if tally.counts["not_run"] or tally.errors > max_errors:
         missing: dict[str, int] = {
@@ -41,7 +44,20 @@ def explain_incomplete_run(tally: Tally, max_errors: int) -> str:
         return (
             f"Not decided: {_count_unscored(tally)} no score ({format_missing(missing)}){budget}."
         )
-    return "" if tally.counts["scored"] else "Not decided: no trial was scored."
+    return _explain_drafts(run) if tally.counts["scored"] else "Not decided: no trial was scored."
+
+
+def _explain_drafts(run: Run) -> str:
+    drafts = [case.id for case in run.header.cases if case.draft is not None]
+    if not drafts:
+        return ""
+    more = ", ..." if len(drafts) > MAX_NAMED_CASES else ""
+    verb = "has" if len(drafts) == 1 else "have"
+    return (
+        f"Not decided: {len(drafts):,} of {format_count(len(run.header.cases), 'case')} {verb} a draft that "
+        f"nobody has confirmed ({', '.join(drafts[:MAX_NAMED_CASES])}{more}). Read each. If it is right, "
+        "rename `draft` to `expected`; otherwise correct it first, or delete it."
+    )
 
 
 def _count_unscored(tally: Tally) -> str:

@@ -57,9 +57,14 @@ def case_text(shown: CaseDetails, screen: Screen, *, verbose: bool = False) -> s
         [
             screen.paint_start(intro, screen.show(case.id, screen.columns), "bold"),
             _quoted("Input", case_status.input_text(case), screen),
-            []
-            if case.expected is None
-            else _quoted("Expected", case_status.json_text(case.expected), screen),
+            *(
+                _quoted(title, case_status.json_text(label), screen)
+                for title, label in (
+                    ("Expected", case.expected),
+                    ("Draft, unconfirmed", case.draft),
+                )
+                if label is not None
+            ),
             *(sections or [["No trial was run."]]),
             _baseline_lines(shown, units, screen),
             screen.fold("What the judges were asked and answered: -v") if shown != whole else [],
@@ -275,6 +280,8 @@ def case_json(shown: CaseDetails) -> str:
             "id": case.id,
             "input": msgspec.to_builtins(case.input),
             "expected": case.expected,
+            "draft": case.draft,
+            "provenance": case.provenance,
             "tags": case.tags,
             "metadata": case.metadata,
             "cluster": case.cluster,

@@ -244,13 +244,19 @@ class ReportDocument(TypedDict):
 
 
 class CaseInputDocument(TypedDict):
-    """A case as the eval set defines it."""
+    """A case as the eval set defines it.
+
+    Attributes:
+        draft: An answer that nobody has confirmed; nothing was compared with it.
+    """
 
     id: str
     input: str | tuple[Turn, ...]
     expected: Json
+    draft: Json
     tags: tuple[str, ...]
     metadata: Mapping[str, Json]
+    provenance: Mapping[str, Json]
     cluster: str | None
     digest: str
     path: str

@@ -41,10 +41,11 @@ def find_scoring_problems(
         if not scorers[case.id] or (
             not only_measured and all(scorer.is_measurement for scorer in scorers[case.id])
         ):
+            advice = "Add `expected:` or its own `metrics:` to it."
+            if case.draft is not None:
+                advice = "Its label is a draft. If it is right, rename `draft` to `expected`."
             yield Problem(
-                message=f"case {case.id!r}: no metric scores it. "
-                f"Add `expected:` or its own `metrics:` to it.",
-                where=case.where,
+                message=f"case {case.id!r}: no metric scores it. {advice}", where=case.where
             )
     for spec in evalset.metrics if evalset.cases else ():
         if spec.name not in used:

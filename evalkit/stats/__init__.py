@@ -15,6 +15,7 @@ __all__ = [
     "power",
     "ppi",
     "sample_size",
+    "sampled_mean",
     "score_exchange_test",
     "sign_flip_test",
     "sign_test",

@@ -3,6 +3,7 @@
 __all__ = [
     "alignment",
     "columns",
+    "estimate_text",
     "gate_data",
     "gate_documents",
     "gate_records",
@@ -10,6 +11,7 @@ __all__ = [
     "gate_text",
     "import_text",
     "importer",
+    "known_cases",
     "measures",
     "periods",
     "personal_fields",
@@ -21,5 +23,12 @@ __all__ = [
     "report_record",
     "report_text",
     "request_list",
+    "rubric_files",
+    "sample_cases",
+    "sample_estimate",
+    "sample_table",
+    "sample_text",
+    "sampled_sets",
+    "sampling",
     "table",
 ]

@@ -117,6 +117,23 @@ FEEDBACK_COLUMNS: Mapping[str, str] = {
 """One row for each rating. `source` is user, reviewer, judge, or code. `good` is NULL where the direction
 of the value is unknown. `request_id` is NULL for feedback on a session. The day is that of `ts`."""
 
+SAMPLE_COLUMNS: Mapping[str, str] = {
+    "sample_id": "VARCHAR",
+    "seed": "BIGINT",
+    "frame_query": "VARCHAR",
+    "request_id": "VARCHAR",
+    "unit": "VARCHAR",
+    "stratum": "VARCHAR",
+    "pi": "DOUBLE",
+    "purpose": "VARCHAR",
+    "decided_by": "VARCHAR",
+    "verdict": "VARCHAR",
+}
+"""One row for each request of a sample. `unit` is what was drawn: the session, or the request if it has
+none. `pi` is the probability with which the unit was drawn from its stratum. `frame_query` is the SQL that
+lists the requests it was drawn from. `purpose` is list, cases, or judge. `verdict` says what became of the
+request: a case, or why it is none, as `decided_by` found."""
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "requests": REQUEST_COLUMNS,
     "spans": SPAN_COLUMNS,

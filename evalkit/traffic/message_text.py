@@ -56,6 +56,18 @@ def find_answer_text(value: Json) -> str | None:
     return _find(value, _OUTPUT_KEYS, _AGENTS, _MAX_DEPTH)
 
 
+def list_messages(value: Json) -> list[tuple[str, str]]:
+    """Return the messages of the user and the agent in order, each with its role: user or assistant."""
+    value = parse_value(value)
+    found = []
+    for message in _flatten(value) if isinstance(value, list) else []:
+        role = _read_role(message)
+        text = _read_content(message, _MAX_DEPTH) if isinstance(message, Mapping) else None
+        if text and role in (*_USERS, *_AGENTS):
+            found.append(("user" if role in _USERS else "assistant", text))
+    return found
+
+
 def _find(value: Json, keys: Sequence[str], roles: Sequence[str], depth: int) -> str | None:
     if depth == 0 or value is None:
         return None

@@ -1,7 +1,8 @@
-"""Open stored traffic as the tables requests, spans, and feedback in DuckDB.
+"""Open stored traffic as the tables requests, spans, feedback, and samples in DuckDB.
 
 A traffic store is a folder `.evalkit/traffic/NAME/` with `TABLE/day=YYYY-MM-DD/part-0.parquet` for each
-table and day, and `imports.jsonl`, which has one record for each imported file.
+table and day, `imports.jsonl`, which has one record for each imported file, and `samples/ID.parquet` for
+each sample that was drawn.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import path_exists
-from evalkit.traffic.columns import TABLES, select_nothing
+from evalkit.traffic.columns import SAMPLE_COLUMNS, TABLES, select_nothing
 
 if TYPE_CHECKING:
     import duckdb
 
 IMPORTS_FILE = "imports.jsonl"
 PART_FILE = "part-0.parquet"
+SAMPLES_FOLDER = "samples"
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,79}")
 
@@ -47,7 +49,7 @@ def list_traffic(root: Path) -> list[str]:
 
 
 def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
-    """Open a traffic store with the views requests, spans, and feedback; close it after use.
+    """Open a traffic store with the views requests, spans, feedback, and samples; close it after use.
 
     The columns are those of `evalkit/traffic/columns.py` and `day`, a DATE. In SQL, write the column
     `user` in double quotes. A table without rows is an empty view. The connection can read the store only.
@@ -62,6 +64,7 @@ def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     for name in TABLES:
         connection.execute(f"create view {name} as {select_table(folder, name)}")
+    connection.execute(f"create view samples as {_select_samples(folder)}")
     for setting in (
         f"allowed_directories = [{quote_text(str(folder))}]",
         "autoinstall_known_extensions = false",
@@ -83,6 +86,16 @@ def select_table(folder: Path, table: str) -> str:
     return (
         f"{select_nothing(columns)} union all by name select * from read_parquet({pattern}, "  # noqa: S608
         "hive_partitioning = true, hive_types = {'day': DATE}, union_by_name = true)"
+    )
+
+
+def _select_samples(folder: Path) -> str:
+    if not any((folder / SAMPLES_FOLDER).glob("*.parquet")):
+        return select_nothing(SAMPLE_COLUMNS)
+    pattern = quote_text(str(folder / SAMPLES_FOLDER / "*.parquet"))
+    return (
+        f"{select_nothing(SAMPLE_COLUMNS)} union all by name "  # noqa: S608
+        f"select * from read_parquet({pattern}, union_by_name = true)"
     )
 
 

@@ -667,6 +667,17 @@ def test_a_digest_covers_what_can_change_a_score_or_a_verdict(
     assert before.digest != after.digest
 
 
+def test_a_draft_is_no_label_and_changes_no_score(load: Callable[..., EvalSet]) -> None:
+    unlabeled = {key: CASE[key] for key in CASE if key != "expected"}
+    before = load(json.dumps({"cases": [unlabeled]}))
+    after = load(json.dumps({"cases": [{**unlabeled, "draft": "y", "provenance": {"pi": 0.1}}]}))
+    assert after.cases[0].expected is None
+    assert after.cases[0].draft == "y"
+    assert after.cases[0].provenance == {"pi": 0.1}
+    assert before.cases[0].digest == after.cases[0].digest
+    assert before.digest != after.digest  # the verdict differs: a draft leaves it undecided
+
+
 @pytest.mark.parametrize(
     ("change", "changes"),
     [

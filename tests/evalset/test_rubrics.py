@@ -15,6 +15,7 @@ from evalkit.judge.controls import list_controls
 from evalkit.judge.judge import JudgeRequest, key_criteria
 from evalkit.judge.prompt import build_messages
 from evalkit.metrics.specs import check_rubric
+from evalkit.traffic.rubric_files import RUBRICS, rubric_path
 from tests.support.paths import ROOT, TESTS
 
 EXAMPLES = TESTS / "examples" / "rubrics"
@@ -22,6 +23,7 @@ SHIPPED = ROOT / "rubrics"
 NAMES = {
     "correctness",
     "coverage",
+    "due_refusal",
     "groundedness",
     "helpfulness",
     "refusal",
@@ -277,3 +279,14 @@ def test_some_shipped_rubric_has_a_check_some_weights_and_one_counts_what_is_bad
     assert any(each.check for rubric in known for each in rubric.criteria)
     assert any(each.weight != 1 for rubric in known for each in rubric.criteria)
     assert [rubric.name for rubric in known if not rubric.higher_is_better] == ["toxicity"]
+
+
+@pytest.mark.parametrize("name", RUBRICS)
+def test_the_package_has_the_rubrics_that_need_no_reference(name: str) -> None:
+    text = (SHIPPED / f"{name}.yaml").read_text()
+    assert (
+        rubric_path(name).read_text() == text.partition("\n")[2]
+    )  # without the path of the schema
+    rubric, _ = check(SHIPPED / f"{name}.yaml")
+    assert rubric
+    assert "reference" not in rubric.needs

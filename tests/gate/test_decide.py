@@ -871,3 +871,15 @@ def test_deciding_a_large_run_takes_a_fraction_of_a_second() -> None:
         judged(rules, candidate, base)
         took.append(time.process_time() - start)
     assert min(took) < 0.15
+
+
+def test_a_run_with_a_label_that_nobody_confirmed_is_never_green() -> None:
+    run = steady_baseline()
+    first, *others = run.header.cases
+    drafted = replace(run, header=replace(run.header, cases=(replace(first, draft="x"), *others)))
+    rules = [Rule(metric="accuracy", min=0.5)]
+    assert judged(rules, run).exit_code == 0
+    found = judged(rules, drafted)
+    assert (found.outcome, found.exit_code) == ("undecided", 3)
+    assert f"1 of {len(run.header.cases)} cases has a draft" in found.reason
+    assert first.id in found.reason

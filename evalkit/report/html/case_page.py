@@ -120,6 +120,8 @@ def _case_blocks(case: Case, limit: int) -> list[TextBlock]:
     blocks = [TextBlock("input", head(case_status.input_text(case), limit))]
     if case.expected is not None:
         blocks.append(TextBlock("expected", head(case_status.json_text(case.expected), limit)))
+    if case.draft is not None:
+        blocks.append(TextBlock("draft", head(case_status.json_text(case.draft), limit)))
     return blocks
 
 
