@@ -15,11 +15,11 @@ import numpy as np
 from evalkit.core.errors import NothingSelected
 from evalkit.core.literals import Json
 from evalkit.traffic.compared import UserDays
-from evalkit.traffic.facts import create_facts
 from evalkit.traffic.gate_records import Side
 from evalkit.traffic.import_log import ImportedFile, read_imports
 from evalkit.traffic.measures import Measure
 from evalkit.traffic.periods import BINS, Period, TrafficFilter
+from evalkit.traffic.request_facts import create_facts
 from evalkit.traffic.table import open_traffic, quote_text, traffic_folder
 
 if TYPE_CHECKING:
