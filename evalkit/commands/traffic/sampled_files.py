@@ -13,7 +13,7 @@ from evalkit.core.literals import Json
 from evalkit.core.location import Problem
 from evalkit.core.rubric import Rubric
 from evalkit.core.source_files import UnreadableFile, display_path, read_file
-from evalkit.evalset.loader import load_project_agent, load_project_judges
+from evalkit.evalset.loader import load_project
 from evalkit.evalset.nodes import MappingNode, to_plain_value
 from evalkit.evalset.project import Project
 from evalkit.evalset.rubrics import load_rubric
@@ -74,7 +74,7 @@ def read_shared_sections(sets: Sequence[Path], target: Path, project: Project) -
         InvalidInput: no set has an agent, or several have different ones.
     """
     problems: list[Problem] = []
-    has_agent = load_project_agent(target, project.root, problems) is not None
+    has_agent = load_project(target, project.root, problems).agent is not None
     if problems:
         raise InvalidInput(problems)
     # Paths in a section start from the folder of its set.
@@ -92,7 +92,7 @@ def choose_judge(sets: Sequence[Path], target: Path, project: Project) -> Json:
 
     Without any, it is the one without a model.
     """
-    if load_project_judges(target, project.root, []):
+    if load_project(target, project.root, []).judges:
         return None
     judges = (_read_sections(path).get("judge") for path in sets)
     return next((judge for judge in judges if judge is not None), LEXICAL)
