@@ -27,10 +27,11 @@ sys.path.insert(0, str(HERE.parent / "support"))
 
 import agent  # noqa: E402
 import agent_v2  # noqa: E402
+from language import detect_language  # noqa: E402
 
 SEED = 46
-SESSIONS = 1275
-USERS = 700
+SESSIONS = 1246
+USERS = 800
 MONDAY = datetime(2026, 11, 9, tzinfo=UTC)
 
 # From this day on, half of the users are answered by the new version.
@@ -128,7 +129,7 @@ def make_week() -> Week:
         for number in range(USERS)
     ]
     # A few users ask much more than the others.
-    weights = [rng.paretovariate(1.6) for _ in askers]
+    weights = [rng.paretovariate(2.0) for _ in askers]
     week = Week()
     for moment in sorted(_draw_moments(rng)):
         asker = rng.choices(askers, weights)[0]
@@ -167,7 +168,6 @@ class Session:
             else:
                 case = rng.choice(cases)
                 self._ask_about(case["input"], case["expected"])
-            self._turns.clear()
             self._now += timedelta(seconds=rng.uniform(20, 90))
 
     def _ask_about(self, question: str, expected: Mapping[str, Any] | None) -> None:
@@ -181,18 +181,18 @@ class Session:
             answer, trace = self._ask(again)
             is_content = answer is not None and is_helped(answer, expected)
         has_offer = answer is not None and not answer["data"]["answered"]
-        if not is_content and rng.random() < (0.4 if has_offer else 0.12):
+        if not is_content and rng.random() < (0.5 if has_offer else 0.1):
             self._now += timedelta(seconds=rng.uniform(5, 40))
             _, trace = self._ask(HUMAN, escalated=True)
         self._close(trace, is_content=is_content)
 
     def _close(self, trace: dict[str, Any], *, is_content: bool) -> None:
         rng = self._rng
-        if rng.random() < 0.45:  # a button: "Did this solve it?"
+        if rng.random() < 0.7:  # a button: "Did this solve it?"
             is_solved = is_content if rng.random() < 0.93 else not is_content
             trace["attributes"].append(attribute("evalkit.resolved", is_solved))
         # Those who are not content rate more often.
-        if rng.random() < (0.05 if is_content else 0.16):
+        if rng.random() < (0.06 if is_content else 0.2):
             is_good = is_content if rng.random() < 0.92 else not is_content
             rated = self._now + timedelta(seconds=rng.uniform(3, 400))
             score: dict[str, Any] = {
@@ -321,9 +321,10 @@ class Trace:
 def vary(question: str, rng: random.Random) -> str:
     """Return a question as another user would type it."""
     text = question
-    if rng.random() < 0.3:
+    is_english = detect_language(question) == "en"
+    if rng.random() < 0.3 and is_english:
         text = rng.choice(GREETINGS) + text
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 and is_english:
         text += rng.choice(ENDINGS)
     if rng.random() < 0.2:
         text = text.lower()
