@@ -12,6 +12,8 @@ MIN_SEGMENT = 2
 """A single step is an outlier, not a level."""
 MIN_STEPS = 6
 _PENALTY = 3.0
+_FAR = 3.0
+"""Standard errors beyond its neighbors from which a value is an outlier."""
 _MAD = 1.4826
 """The standard deviation of normal values over their median absolute deviation."""
 
@@ -40,8 +42,19 @@ def find_change_points(
     level = values - _seasonal(values, period) if 1 < period <= count / 2 else values
     jumps = np.abs(np.diff(level)) / np.sqrt(errors[1:] ** 2 + errors[:-1] ** 2)
     inflation = max(1.0, _MAD * float(np.median(jumps)))
-    weights = 1 / (errors * inflation) ** 2
-    return _partition(level, weights, _PENALTY * log(count) + 2 * log(series))
+    spread = errors * inflation
+    weights = 1 / spread**2
+    return _partition(_cut_spikes(level, spread), weights, _PENALTY * log(count) + 2 * log(series))
+
+
+def _cut_spikes(values: Floats, spread: Floats) -> Floats:
+    """Return the series with each single value far beyond both of its neighbors moved to the nearer one."""
+    before, after = np.roll(values, 1), np.roll(values, -1)
+    before[0], after[-1] = values[1], values[-2]
+    low, high = np.minimum(before, after), np.maximum(before, after)
+    far = _FAR * spread
+    cut = np.where(values > high + far, high, values)
+    return np.where(values < low - far, low, cut)
 
 
 def _seasonal(values: Floats, period: int) -> Floats:

@@ -44,9 +44,9 @@ def compare_arms(
     sides = [
         Part(
             chosen=(chosen := arm.chosen & ~is_left_out),
-            codes=facts.users,
-            user_count=facts.user_count,
             index=np.flatnonzero(chosen),
+            codes=None,
+            user_count=facts.user_count,
         )
         for arm in arms
     ]

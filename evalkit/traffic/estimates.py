@@ -25,7 +25,8 @@ class Facts:
     """The table `facts` as arrays of shape (requests,).
 
     `users` are codes from 0 to `user_count` - 1. `values` and `sizes` are the weighted numerators and
-    denominators by measure; `ranks` are the requests of a value in its order.
+    denominators by measure; `ranks` are the requests of a value in its order. `is_weighted` says that they
+    were kept with different probabilities.
     """
 
     users: Ints
@@ -34,11 +35,7 @@ class Facts:
     values: Mapping[str, Floats]
     sizes: Mapping[str, Floats]
     ranks: Mapping[str, Ints]
-
-    @property
-    def is_weighted(self) -> bool:
-        """Whether requests were kept with different probabilities."""
-        return bool((self.weights != 1.0).any())
+    is_weighted: bool
 
     @property
     def measures(self) -> list[Measure]:
@@ -48,16 +45,26 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Part:
-    """Some of the requests: which, shape (requests,), and the codes that their users have among themselves.
+    """Some of the requests: which, shape (requests,), and their places; a slice if these are all.
 
-    `codes` has the shape of `Facts.users`, and is arbitrary for other requests. `index` are the places of
-    the requests; a slice if these are all.
+    `codes`, shape (users,), are the codes that their users have among themselves, arbitrary for other users;
+    None if users keep their codes. `user_count` is the number of codes.
     """
 
     chosen: Bools
-    codes: Ints
-    user_count: int
     index: Ints | slice
+    codes: Ints | None
+    user_count: int
+
+    def find_users(self, facts: Facts, index: Ints | slice) -> Ints:
+        """Return the codes of the users of some of the requests, given their places."""
+        users = facts.users[index]
+        return users if self.codes is None else self.codes[users]
+
+    def rank(self, facts: Facts, measure: Measure) -> Ints:
+        """Return the places of the requests in which a value is known, in the order of the value."""
+        order = facts.ranks[measure.name]
+        return order if isinstance(self.index, slice) else order[self.chosen[order]]
 
 
 def load_facts(connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -91,6 +98,7 @@ def load_facts(connection: duckdb.DuckDBPyConnection) -> Facts:
         values=values,
         sizes=sizes,
         ranks=ranks,
+        is_weighted=bool(np.any(weights != 1.0)),
     )
 
 
@@ -98,14 +106,11 @@ def choose_part(facts: Facts, chosen: Bools) -> Part:
     """Return the requests for which `chosen`, shape (requests,), is true."""
     import numpy as np  # noqa: PLC0415
 
+    index = np.flatnonzero(chosen)
     present = np.zeros(facts.user_count, dtype=np.int64)
-    present[facts.users[chosen]] = 1
-    codes = np.cumsum(present)[facts.users] - 1
+    present[facts.users[index]] = 1
     return Part(
-        chosen=chosen,
-        codes=codes,
-        user_count=int(present.sum()),
-        index=np.flatnonzero(chosen),
+        chosen=chosen, index=index, codes=np.cumsum(present) - 1, user_count=int(present.sum())
     )
 
 
@@ -113,34 +118,30 @@ def choose_all(facts: Facts) -> Part:
     """Return all requests."""
     import numpy as np  # noqa: PLC0415
 
-    return Part(
-        chosen=np.ones(facts.users.size, dtype=bool),
-        codes=facts.users,
-        user_count=facts.user_count,
-        index=slice(None),
-    )
+    chosen = np.ones(facts.users.size, dtype=bool)
+    return Part(chosen=chosen, index=slice(None), codes=None, user_count=facts.user_count)
 
 
 def estimate_cluster(
-    facts: Facts, part: Part, measure: Measure, stat: Stat = "mean"
+    facts: Facts, part: Part, measure: Measure, stat: Stat = "mean", ranks: Ints | None = None
 ) -> ClusteredEstimate | None:
-    """Return a statistic of a part with the influence of its users; None if it is unknown."""
+    """Return a statistic of a part with the influence of its users; None if it is unknown.
+
+    `ranks` is the result of `Part.rank`, if that is known already.
+    """
     import numpy as np  # noqa: PLC0415
 
     from evalkit.stats.clustered import Records, estimate_quantile, estimate_ratio  # noqa: PLC0415
 
-    index: Ints | slice
-    if stat == "mean":
-        index = part.index
-        values, sizes = facts.values[measure.name][index], facts.sizes[measure.name][index]
-    else:
-        order = facts.ranks[measure.name]
-        index = order if isinstance(part.index, slice) else order[part.chosen[order]]
-        sizes = facts.sizes[measure.name][index]
+    index: Ints | slice = part.index
+    if stat != "mean":
+        index = part.rank(facts, measure) if ranks is None else ranks
+    values, sizes = facts.values[measure.name][index], facts.sizes[measure.name][index]
+    if stat != "mean" and facts.is_weighted:
         # The weights belong to the sizes only.
-        values = facts.values[measure.name][index] / sizes
+        values = values / sizes
     records = Records(
-        users=part.codes[index],
+        users=part.find_users(facts, index),
         strata=np.zeros(0, dtype=np.int64),
         values=values,
         sizes=sizes,
@@ -159,9 +160,11 @@ def estimate_part(
 
     for measure in facts.measures:
         requests = int(np.count_nonzero(facts.sizes[measure.name][part.index]))
+        has_ranks = measure.kind == "value" and len(stats) > 1
+        ranks = part.rank(facts, measure) if has_ranks else None
         for stat in measure.stats:
             if stat in stats:
-                found = estimate_cluster(facts, part, measure, stat) if requests else None
+                found = estimate_cluster(facts, part, measure, stat, ranks) if requests else None
                 yield to_estimate(measure, stat, found, requests)
 
 

@@ -84,7 +84,10 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
             else _choose_pairs(breakdowns, facts)
         )
         axis = choose_axis(start, end)
-        timelines = build_timelines(connection, facts, axis, dimensions)
+        days = {
+            group.name: group for each in breakdowns if each.by == "day" for group in each.groups
+        }
+        timelines = build_timelines(connection, facts, axis, dimensions, days)
         report = TrafficReport(
             name=folder.name,
             filters=options.only,

@@ -124,6 +124,15 @@ def change_bounds_text(difference: ArmDifference) -> str:
     return f"{low} to {format_change(difference.high, unit)}"
 
 
+def direction_text(difference: ArmDifference) -> str:
+    """Return the direction of a change; `unclear` if only its own interval excludes no change."""
+    low, high = difference.low, difference.high
+    is_beyond = (low is not None and low > 0) or (high is not None and high < 0)
+    if difference.direction == "no difference shown" and is_beyond:
+        return "unclear"
+    return difference.direction
+
+
 def find_difference(comparison: ArmComparison, row: Row) -> ArmDifference | None:
     """Return the difference of a statistic."""
     for each in comparison.differences:
@@ -187,8 +196,8 @@ def _name_changes(differences: Sequence[ArmDifference], direction: str) -> str:
     return f"{', '.join(named[:_MOST_NAMED])}{more}"
 
 
-def list_change_sentences(report: TrafficReport) -> Iterator[str]:
-    """Yield what changed at each time at which a measure changed its level."""
+def list_change_sentences(report: TrafficReport, most: int | None = None) -> Iterator[str]:
+    """Yield what changed at each time at which a measure changed its level: at most so many measures."""
     shown = {(row.measure.name, row.stat): rank for rank, row in enumerate(list_rows(report))}
     # What follows a new version within a step or two belongs together.
     together: dict[str, list[ChangePoint]] = {}
@@ -205,7 +214,8 @@ def list_change_sentences(report: TrafficReport) -> Iterator[str]:
             f"{value_text(find_measure(each.measure), each.after)}"
             for each in sorted(changes, key=lambda each: shown[each.measure, each.stat])
         ]
-        yield f"{moment_text(at)} UTC{began}: {', '.join(parts)}"
+        more = f", and {len(parts) - most} more" if most and len(parts) > most else ""
+        yield f"{moment_text(at)} UTC{began}: {', '.join(parts[:most])}{more}"
 
 
 def errors_text(group: Group, most: int = 5) -> str:

@@ -20,6 +20,7 @@ from evalkit.traffic.report_content import (
     bounds_text,
     change_bounds_text,
     change_text,
+    direction_text,
     errors_text,
     estimate_text,
     find_difference,
@@ -125,7 +126,7 @@ def _measure_table(report: TrafficReport, comparison: ArmComparison | None) -> s
         change = find_difference(comparison, row) if comparison is not None else None
         if change is not None:
             cells += [estimate_text(change.base), estimate_text(change.candidate)]
-            cells += [change_text(change), change_bounds_text(change), change.direction]
+            cells += [change_text(change), change_bounds_text(change), direction_text(change)]
         lines.append(cells + [""] * (len(titles) - len(cells)))
     return _table(titles, lines)
 

@@ -20,6 +20,7 @@ from evalkit.traffic.report_content import (
     change_bounds_text,
     change_text,
     choose_rows,
+    direction_text,
     errors_text,
     estimate_text,
     find_difference,
@@ -30,26 +31,26 @@ from evalkit.traffic.report_content import (
     title_of,
     traffic_headline,
 )
-from evalkit.traffic.report_record import ArmComparison, Breakdown, Direction, TrafficReport
+from evalkit.traffic.report_record import ArmComparison, Breakdown, TrafficReport
 
 _BARS, _ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
-_STYLES: dict[Direction, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
-_WORDS: dict[Direction, str] = {"no difference shown": "", "too little data": "too few"}
+_STYLES: dict[str, Style] = {"worse": "bad", "better": "good", "changed": "warn"}
+_WORDS: dict[str, str] = {"no difference shown": "", "too little data": "too few"}
 _MIN_ROWS = 6
+_MOST_CHANGED = 2
 
 
 def report_text(report: TrafficReport, screen: Screen, *, verbose: bool = False) -> str:
     """Render a report on one screen; with `verbose`, with every measure and every group."""
     lead = _lead_lines(report, screen)
     notes = screen.fold_all(report.warnings, indent="  - ", hang="    ")
-    changes = _change_lines(report, screen)
-    errors = errors_text(report.whole)
-    error_lines = screen.fold(f"errors: {errors}", indent="  ", hang="    ") if errors else []
     breakdowns = [lines for each in report.breakdowns if (lines := _breakdown_lines(each, screen))]
     if verbose:
         tables = [_table_lines(report, each, screen) for each in report.comparisons or (None,)]
-        return join_sections([lead, *tables, changes, error_lines, *breakdowns, notes])
-    fixed = [lead, changes, error_lines, notes]
+        events = _event_lines(report, screen)
+        return join_sections([lead, *tables, events, *breakdowns, notes])
+    events = _event_lines(report, screen, most=_MOST_CHANGED)
+    fixed = [lead, events, notes]
     # A title row, the empty lines between sections, the line of what is left out, and the prompt.
     space = screen.height - join_sections(fixed).count("\n") - 5
     comparison = report.comparisons[0] if report.comparisons else None
@@ -62,7 +63,7 @@ def report_text(report: TrafficReport, screen: Screen, *, verbose: bool = False)
         shown.append(each)
         space -= len(each) + 1
     rest = _left_out(report, breakdowns[len(shown) :], table, screen)
-    return join_sections([lead, table, changes, error_lines, *shown, notes, rest])
+    return join_sections([lead, table, events, *shown, notes, rest])
 
 
 def _lead_lines(report: TrafficReport, screen: Screen) -> list[str]:
@@ -115,7 +116,7 @@ def _list_columns(
         )
         bounds = [Cell(change_bounds_text(each) if each else "") for each in changes]
         yield Column(1, "its interval", bounds)
-        words = [each.direction if each else "no difference shown" for each in changes]
+        words = [direction_text(each) if each else "" for each in changes]
         cells = [Cell(_WORDS.get(word, word), _STYLES.get(word, "dim")) for word in words]
         yield Column(0, "", cells)
     step = format_duration(report.step_s).replace(" 0 min", "")
@@ -137,10 +138,12 @@ def _draw_bars(values: Sequence[float | None], screen: Screen) -> str:
     )
 
 
-def _change_lines(report: TrafficReport, screen: Screen) -> list[str]:
-    sentences = list(list_change_sentences(report))
+def _event_lines(report: TrafficReport, screen: Screen, most: int | None = None) -> list[str]:
+    """Return what changed when, and the errors."""
+    texts = [f"changed {sentence}" for sentence in list_change_sentences(report, most)]
+    errors = errors_text(report.whole)
     return screen.fold_all(
-        (f"changed {sentence}" for sentence in sentences), indent="  ", hang="    "
+        [*texts, *([f"errors: {errors}"] if errors else [])], indent="  ", hang="    "
     )
 
 

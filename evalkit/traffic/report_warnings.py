@@ -61,10 +61,7 @@ def list_warnings(
 def _list_doubts(comparison: ArmComparison) -> Iterator[str]:
     base, candidate = comparison.base, comparison.candidate
     if not comparison.is_concurrent:
-        yield (
-            f"{base} and {candidate} served at different times. They differ; whether the {comparison.by} is "
-            "the cause, their times do not show."
-        )
+        yield f"{base} and {candidate} served at different times, which may explain what differs."
     if comparison.mixed:
         mixed = format_count(comparison.mixed, "request")
         yield f"{mixed} of sessions that met several versions: not compared."

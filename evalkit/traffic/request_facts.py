@@ -2,7 +2,7 @@
 
 | column | of a request |
 | --- | --- |
-| request_id, ts, day, version, variant, model, environment, name, tools, error_type, attributes | as stored |
+| request_id, ts, day, version, variant, model, environment, tools, session, error_type | as stored |
 | cluster, cluster_by | a hash of the user, else of the session, else of the request; and which of them |
 | weight, is_sampled | the number of requests that it represents: 1 / `sampling_p`, and whether that is known |
 | incomplete | a trace without its root |
@@ -98,7 +98,7 @@ group by a.request_id
 
 _TURNS = f"""
 with base as (
-    select request_id, ts, day, version, variant, model, environment, name, tools, attributes, session,
+    select request_id, ts, day, version, variant, model, environment, tools, session,
         ok, error_type, escalated, resolved, input_tokens, output_tokens, cost_usd, input_hash,
         coalesce(incomplete, false) as incomplete,
         latency_ms / 1000 as latency_s, ttft_ms / 1000 as time_to_first_token_s,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evalkit.traffic.dimensions import Dimension
 from evalkit.traffic.estimates import Facts, choose_part, estimate_part
 from evalkit.traffic.measures import QUANTILES, Measure, Stat
-from evalkit.traffic.report_record import Timeline, TrafficEstimate, TrafficStep
+from evalkit.traffic.report_record import Group, Timeline, TrafficEstimate, TrafficStep
 
 if TYPE_CHECKING:
     import duckdb
@@ -22,7 +22,8 @@ STEPS_S = (60, 300, 900, 3_600, 10_800, 21_600, 86_400, 604_800)
 MOST_STEPS = 45
 MOST_GROUPS = 6
 """The groups of a dimension that have a timeline."""
-_MONDAY_S = 4 * 86_400
+_DAY_S = 86_400
+_MONDAY_S = 4 * _DAY_S
 """1970 began on a Thursday."""
 _TIMED: tuple[Stat, ...] = ("p50", "p95", "p99")
 
@@ -63,7 +64,7 @@ def choose_axis(start: datetime, end: datetime) -> TimeAxis:
     """Return the shortest steps of which there are at most `MOST_STEPS`; both times are in UTC."""
     first, last = (time.replace(tzinfo=UTC).timestamp() for time in (start, end))
     for step_s in STEPS_S:
-        offset = _MONDAY_S if step_s > 86_400 else 0
+        offset = _MONDAY_S if step_s > _DAY_S else 0
         begin = int((first - offset) // step_s * step_s + offset)
         count = int((last - begin) // step_s) + 1
         if count <= MOST_STEPS or step_s == STEPS_S[-1]:
@@ -76,12 +77,17 @@ def build_timelines(
     facts: Facts,
     axis: TimeAxis,
     dimensions: Sequence[Dimension],
+    days: Mapping[str, Group],
 ) -> tuple[Timeline, ...]:
-    """Return the timeline of all requests, with intervals, and those of the largest groups."""
+    """Return the timeline of all requests, with intervals, and those of the largest groups.
+
+    `days` are the groups of days that are known already.
+    """
     whole = _query_timelines(connection, facts, axis, None)[1]
-    steps = connection.execute(f"select {axis.select_step()} as step from facts").fetchnumpy()  # noqa: S608
+    found = connection.execute(f"select {axis.select_step()} as step from facts").fetchnumpy()  # noqa: S608
+    known = days if axis.step_s == _DAY_S else {}
     detailed = tuple(
-        replace(step, estimates=_with_intervals(facts, steps["step"] == index, step))
+        _add_intervals(facts, found["step"] == index, step, known.get(step.start[:10]))
         if step.requests
         else step
         for index, step in enumerate(whole.steps)
@@ -93,11 +99,23 @@ def build_timelines(
     return tuple(timelines)
 
 
-def _with_intervals(facts: Facts, chosen: Bools, step: TrafficStep) -> tuple[TrafficEstimate, ...]:
-    part = choose_part(facts, chosen)
-    means = estimate_part(facts, part, stats=("mean",))
-    found = {(each.measure, each.stat): each for each in means}
-    return tuple(found.get((each.measure, each.stat), each) for each in step.estimates)
+def _add_intervals(
+    facts: Facts, chosen: Bools, step: TrafficStep, known: Group | None
+) -> TrafficStep:
+    """Return a step with the intervals of its means: those of its day, or computed."""
+    estimates = (
+        known.estimates
+        if known is not None
+        else estimate_part(facts, choose_part(facts, chosen), stats=("mean",))
+    )
+    means = {each.measure: each for each in estimates if each.stat == "mean"}
+    return replace(
+        step,
+        estimates=tuple(
+            means.get(each.measure, each) if each.stat == "mean" else each
+            for each in step.estimates
+        ),
+    )
 
 
 def _query_timelines(
