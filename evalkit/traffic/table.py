@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.core.errors import InvalidInput
+from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.core.files import path_exists
 from evalkit.traffic.columns import SAMPLE_COLUMNS, TABLES, select_nothing
 
@@ -56,15 +56,24 @@ def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
 
     Raises:
         InvalidInput: there is no such store. The message names those that there are.
+        StoreError: a stored file is damaged.
     """
     if not path_exists(folder / IMPORTS_FILE):
         raise InvalidInput.single(_explain_missing(folder))
     import duckdb  # noqa: PLC0415 - it takes long, and callers check their input first
 
     connection = duckdb.connect()
-    for name in TABLES:
-        connection.execute(f"create view {name} as {select_table(folder, name)}")
-    connection.execute(f"create view samples as {_select_samples(folder)}")
+    views = {name: select_table(folder, name) for name in TABLES}
+    views["samples"] = _select_samples(folder)
+    for name, select in views.items():
+        try:
+            connection.execute(f"create view {name} as {select}")
+        except duckdb.Error as error:
+            connection.close()
+            reason = str(error).partition("\n")[0]
+            raise StoreError(
+                f"{folder / name}: a stored file is damaged: {reason}. Delete its day, and import again."
+            ) from error
     for setting in (
         f"allowed_directories = [{quote_text(str(folder))}]",
         "autoinstall_known_extensions = false",

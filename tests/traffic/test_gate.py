@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from evalkit.cli.app import main
+from evalkit.commands.help import GUIDE
 from tests.conftest import Done, Project
 from tests.support.traffic_weeks import Week, read_json
 
@@ -174,6 +176,25 @@ def test_a_measure_that_says_too_little_is_never_green(
     done = gate(*arguments.split(), rules=f"traffic:\n  gate:\n    - {rule}\n")
     assert message in " ".join((done.out + done.err).split())
     assert done.code == code
+
+
+def test_a_damaged_file_is_not_left_out(gate: Callable[..., Done], weeks: Path) -> None:
+    folder = weeks / ".evalkit/traffic/damaged"
+    shutil.copytree(weeks / ".evalkit/traffic/w47", folder)
+    file = next((folder / "requests").rglob("*.parquet"))
+    file.write_bytes(file.read_bytes()[:300])
+    done = gate("damaged", "--against", "w46")
+    assert done.code == 3
+    assert "a stored file is damaged" in done.err
+
+
+def test_the_thresholds_of_the_guide_are_valid(gate: Callable[..., Done]) -> None:
+    [rules] = re.findall(
+        r"```yaml\n(traffic:.*?)```", (GUIDE / "traffic-gate.md").read_text(), re.DOTALL
+    )
+    done = gate("w48", "--against", "w47", rules=rules)
+    assert done.code == 3, done.err  # no request has a cost
+    assert "cost_usd: the measure is unknown" in done.out
 
 
 def test_two_versions_are_compared_on_the_days_they_share(gate: Callable[..., Done]) -> None:
