@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evalkit.cli.console import create_context, detect_screen
-from evalkit.cli.options import OutputOption, VerboseOption, output_option
-from evalkit.cli.output import write_result
+from evalkit.cli.options import OutputOption, VerboseOption, output_file, output_option
+from evalkit.cli.output import refuse_shared_files, write_result
 
 
 class TrafficReportFormat(StrEnum):
@@ -51,13 +52,22 @@ def traffic_report(
     ] = TrafficReportFormat.table,
     output: OutputOption = None,
     verbose: VerboseOption = False,
+    html: Annotated[
+        Path | None, output_file("--html", help="Also write a page with plots and filters.")
+    ] = None,
 ) -> None:
     """Report success, errors, latency, cost, and satisfaction."""
-    from evalkit.commands.traffic.report import report_traffic
+    from evalkit.commands.traffic.report import read_options, report_traffic
+    from evalkit.core.files import write_atomically
     from evalkit.traffic import report_documents
     from evalkit.traffic.report_text import report_text
 
-    report = report_traffic(name, by, only, compare, create_context())
+    refuse_shared_files([path for path in (html, output) if path])
+    context = create_context()
+    options = read_options(by, only, compare)
+    report, page = report_traffic(name, options, context, page=html is not None)
+    if html:
+        write_atomically(html, page)
     if format is TrafficReportFormat.json:
         text = report_documents.report_json(report)
     elif format is TrafficReportFormat.csv:

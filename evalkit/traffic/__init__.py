@@ -3,6 +3,8 @@
 __all__ = [
     "alignment",
     "columns",
+    "dashboard_page",
+    "dashboard_source",
     "estimate_text",
     "gate_data",
     "gate_documents",

@@ -123,6 +123,9 @@ _COPIED = (
 )
 
 
+_ERROR_FIELDS = ("error_type", "error_text")
+
+
 class MappedReader:
     """Reads one row as one request.
 
@@ -165,7 +168,15 @@ class MappedReader:
         has_text = values.get("input") is not None or values.get("output") is not None
         if self._needs_text and not has_text:
             raise DamagedRecord("neither an input nor an output")
+        errors = [values.get(field) for field in _ERROR_FIELDS]
+        if values.get("ok") is None and self._names_errors(row) and not any(errors):
+            # Otherwise a log of errors would have a rate of errors of 100%.
+            values["ok"] = True if values.get("output") is not None else None
         yield from build_request(self._source, values, self._prices, identity=record)
+
+    def _names_errors(self, row: Mapping[str, Json]) -> bool:
+        """Return whether a row has a place for an error, which may be empty."""
+        return any(path in row for field in _ERROR_FIELDS for path in self._paths.get(field, ()))
 
     def _read_field(self, row: Mapping[str, Json], field: str) -> Any:
         for path in self._paths[field]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,46 @@ class TrafficReportOptions:
     compare: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportedTraffic:
+    """An open store with the table `facts` for the options of a report.
+
+    `retries` are the attempts that are not counted.
+    """
+
+    name: str
+    connection: duckdb.DuckDBPyConnection
+    options: TrafficReportOptions
+    imports: Sequence[ImportedFile]
+    retries: int
+
+
+@contextmanager
+def open_reported(folder: Path, options: TrafficReportOptions) -> Iterator[ReportedTraffic]:
+    """Open a traffic store for a report, which takes most of its time.
+
+    Raises:
+        InvalidInput: there is no such store, or a condition is not valid.
+        StoreError: the list of imports is damaged.
+    """
+    condition = read_filters(options.only)
+    with open_traffic(folder) as connection:
+        imports = read_imports(folder)
+        retries = create_facts(
+            connection,
+            redacted=[each.import_id for each in imports if not _keeps_personal_data(each)],
+            condition=condition,
+            attributes=_list_attributes(options),
+        )
+        yield ReportedTraffic(
+            name=folder.name,
+            connection=connection,
+            options=options,
+            imports=imports,
+            retries=retries,
+        )
+
+
 def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
     """Build the report of a traffic store.
 
@@ -57,60 +98,63 @@ def build_report(folder: Path, options: TrafficReportOptions) -> TrafficReport:
         InvalidInput: there is no such store, an option is not valid, or no request is left.
         StoreError: the list of imports is damaged.
     """
-    condition = read_filters(options.only)
-    with open_traffic(folder) as connection:
-        imports = read_imports(folder)
-        attributes = [by for by in options.by if by not in DIMENSIONS]
-        retries = create_facts(
-            connection,
-            redacted=[each.import_id for each in imports if not _keeps_personal_data(each)],
-            condition=condition,
-            attributes=attributes,
-        )
-        start, end = _find_span(connection, folder.name, options)
-        facts = load_facts(connection)
-        whole = _describe_whole(connection, facts, start, end)
-        dimensions = [find_groups(connection, by) for by in _list_dimensions(options)]
-        _require_attributes(attributes, dimensions)
-        masks = {each.by: choose_groups(connection, each) for each in dimensions}
-        breakdowns = tuple(
-            _build_breakdown(facts, each, masks[each.by], whole)
-            for each in dimensions
-            if each.groups
-        )
-        pairs = (
-            [_find_pair(masks, options.compare)]
-            if options.compare
-            else _choose_pairs(breakdowns, facts)
-        )
-        axis = choose_axis(start, end)
-        days = {
-            group.name: group for each in breakdowns if each.by == "day" for group in each.groups
-        }
-        timelines = build_timelines(connection, facts, axis, dimensions, days)
-        report = TrafficReport(
-            name=folder.name,
-            filters=options.only,
-            start=format_time(start.replace(tzinfo=UTC).timestamp()),
-            end=format_time(end.replace(tzinfo=UTC).timestamp()),
-            cluster=_find_cluster(connection),
-            step_s=axis.step_s,
-            whole=whole,
-            breakdowns=breakdowns,
-            timelines=timelines,
-            changes=(),
-            comparisons=_compare(connection, facts, axis, masks, pairs),
-            retries=retries,
-            incomplete=_count(connection, "incomplete"),
-            top_share=_find_top_share(facts),
-            warnings=(),
-        )
-        changes = find_changes(timelines[0], report.versions, axis.step_s)
-        unknown = _count(connection, "cluster_by <> 'user'")
-        unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
-    return replace(
-        report, changes=changes, warnings=tuple(list_warnings(report, imports, unknown, unsampled))
+    with open_reported(folder, options) as opened:
+        return describe_traffic(opened)
+
+
+def describe_traffic(opened: ReportedTraffic) -> TrafficReport:
+    """Return the report of an open store.
+
+    Raises:
+        InvalidInput: an option is not valid, or no request is left.
+    """
+    connection, options = opened.connection, opened.options
+    start, end = _find_span(connection, opened.name, options)
+    facts = load_facts(connection)
+    whole = _describe_whole(connection, facts, start, end)
+    dimensions = [find_groups(connection, by) for by in _list_dimensions(options)]
+    _require_attributes(_list_attributes(options), dimensions)
+    masks = {each.by: choose_groups(connection, each) for each in dimensions}
+    breakdowns = tuple(
+        _build_breakdown(facts, each, masks[each.by], whole) for each in dimensions if each.groups
     )
+    pairs = (
+        [_find_pair(masks, options.compare)]
+        if options.compare
+        else _choose_pairs(breakdowns, facts)
+    )
+    axis = choose_axis(start, end)
+    days = {group.name: group for each in breakdowns if each.by == "day" for group in each.groups}
+    timelines = build_timelines(connection, facts, axis, dimensions, days)
+    report = TrafficReport(
+        name=opened.name,
+        filters=options.only,
+        start=format_time(start.replace(tzinfo=UTC).timestamp()),
+        end=format_time(end.replace(tzinfo=UTC).timestamp()),
+        cluster=_find_cluster(connection),
+        step_s=axis.step_s,
+        whole=whole,
+        breakdowns=breakdowns,
+        timelines=timelines,
+        changes=(),
+        comparisons=_compare(connection, facts, axis, masks, pairs),
+        retries=opened.retries,
+        incomplete=_count(connection, "incomplete"),
+        top_share=_find_top_share(facts),
+        warnings=(),
+    )
+    changes = find_changes(timelines[0], report.versions, axis.step_s)
+    unknown = _count(connection, "cluster_by <> 'user'")
+    unsampled = _count(connection, "not is_sampled") if facts.is_weighted else 0
+    return replace(
+        report,
+        changes=changes,
+        warnings=tuple(list_warnings(report, opened.imports, unknown, unsampled)),
+    )
+
+
+def _list_attributes(options: TrafficReportOptions) -> list[str]:
+    return [by for by in options.by if by not in DIMENSIONS]
 
 
 def _keeps_personal_data(imported: ImportedFile) -> bool:

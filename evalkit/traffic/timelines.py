@@ -92,11 +92,20 @@ def build_timelines(
         else step
         for index, step in enumerate(whole.steps)
     )
-    timelines = [replace(whole, steps=detailed)]
+    groups = build_group_timelines(connection, facts, axis, dimensions)
+    return (replace(whole, steps=detailed), *groups)
+
+
+def build_group_timelines(
+    connection: duckdb.DuckDBPyConnection,
+    facts: Facts,
+    axis: TimeAxis,
+    dimensions: Sequence[Dimension],
+) -> Iterator[Timeline]:
+    """Yield the timelines of the largest groups of each dimension that has several."""
     for dimension in dimensions:
         if dimension.by != "day" and len(dimension.groups) > 1:
-            timelines += _query_timelines(connection, facts, axis, dimension).values()
-    return tuple(timelines)
+            yield from _query_timelines(connection, facts, axis, dimension).values()
 
 
 def _add_intervals(

@@ -22,13 +22,8 @@ from evalkit.report.history_content import (
 )
 from evalkit.report.history_operation import build_operation_series
 from evalkit.report.history_points import SeriesPoint
-from evalkit.report.html.history_plot import (
-    SMALL_WIDTHS,
-    PlotView,
-    find_label_place,
-    place_labels,
-    plot_series,
-)
+from evalkit.report.html.axis_labels import SMALL_WIDTHS, place_labels
+from evalkit.report.html.history_plot import PlotView, find_label_place, plot_series
 from evalkit.report.html.history_tables import call_table, run_table, tag_table
 from evalkit.report.html.page import render_page
 

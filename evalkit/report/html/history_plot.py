@@ -7,40 +7,15 @@ from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple, TypeAlias
 
-from evalkit.core.format import format_bound
 from evalkit.report.history_content import Series
 from evalkit.report.history_points import SeriesPoint
 from evalkit.report.html.axis import Axis, fit_axis
+from evalkit.report.html.axis_labels import LABEL_GAP_PX, LETTER_PX, WIDTHS, tick_text
 
 PlotView: TypeAlias = dict[str, Any]
 """The positions in a plot: x as a share of its width, y in pixels."""
 
 _TOP = 8.0
-_LABEL_GAP_PX = 8
-# An average width of the 12 px letters of an axis; few texts are wider.
-_LETTER_PX = 7.0
-
-
-class PlotWidth(NamedTuple):
-    """A class of screens, and the smallest width of a plot on them, in pixels."""
-
-    name: str
-    pixels: float
-
-
-WIDTHS = (PlotWidth("s", 236), PlotWidth("m", 520), PlotWidth("l", 900))
-"""Labels are placed once for each of these; the style sheet shows those of the class of the screen."""
-SMALL_WIDTHS = tuple(each._replace(pixels=WIDTHS[0].pixels) for each in WIDTHS)
-"""The same for small plots, of which several are side by side on a wide screen."""
-
-
-class AxisLabel(NamedTuple):
-    """A text at a share `x` of the width; `shown` has the names of the widths that have space for it."""
-
-    x: float
-    anchor: str
-    text: str
-    shown: str
 
 
 def plot_series(series: Series, height: float, breaks: Sequence[bool]) -> PlotView:
@@ -86,11 +61,6 @@ def plot_series(series: Series, height: float, breaks: Sequence[bool]) -> PlotVi
         ],
         "fitted": f"{series.show(axis.low)} to {series.show(axis.high)}",
     }
-
-
-def tick_text(value: float, unit: str) -> str:
-    """Return a round value as the label of an axis; a unit that is a word is in the title of the plot."""
-    return format_bound(value, unit) if unit in ("", "usd") else f"{value:.10g}"
 
 
 def fit_series(series: Series) -> Axis:
@@ -177,7 +147,7 @@ def find_label_place(view: PlotView, y: float, text: str) -> float | None:
 
     The text is at most this wide on all screens on which labels are shown in the plot.
     """
-    width = (len(text) * _LETTER_PX + _LABEL_GAP_PX) / WIDTHS[1].pixels
+    width = (len(text) * LETTER_PX + LABEL_GAP_PX) / WIDTHS[1].pixels
     columns = max(len(view["marks"]), 1)
     top, bottom = y - 20, y + 3
     starts = [index / columns for index in range(columns)]
@@ -204,29 +174,3 @@ def _overlaps(mark: dict[str, Any], top: float, bottom: float) -> bool:
     ends = mark["interval"] or (mark["y"], mark["y"])
     high, low = min(*ends, mark["y"] - 7), max(*ends, mark["y"] + 7)
     return bool(high <= bottom and low >= top)
-
-
-def place_labels(
-    texts: Sequence[tuple[float, str]], widths: Sequence[PlotWidth] = WIDTHS
-) -> list[AxisLabel]:
-    """Place texts below a plot so that they do not overlap at any width; the last one is always shown.
-
-    Args:
-        texts: the center of each text as a share of the width, in ascending order.
-        widths: the smallest width of the plot on each class of screens.
-    """
-    found: dict[tuple[float, str, str], list[str]] = {}
-    for width in widths:
-        left = width.pixels + _LABEL_GAP_PX
-        for x, text in reversed(texts):
-            size = len(text) * _LETTER_PX
-            center = x * width.pixels
-            place, anchor, start = x, "middle", center - size / 2
-            if center + size / 2 > width.pixels:
-                place, anchor, start = 1.0, "end", width.pixels - size
-            elif start < 0:
-                place, anchor, start = 0.0, "start", 0.0
-            if start + size + _LABEL_GAP_PX <= left:
-                found.setdefault((place, anchor, text), []).append(width.name)
-                left = start
-    return [AxisLabel(*key, " ".join(names)) for key, names in found.items()]

@@ -12,7 +12,7 @@ from evalkit.report import diff_content
 from evalkit.report.case_status import passes_text
 from evalkit.report.content import value_cell
 from evalkit.report.html.axis import Axis, fit_axis
-from evalkit.report.html.history_plot import WIDTHS, place_labels, tick_text
+from evalkit.report.html.axis_labels import WIDTHS, place_labels, tick_text
 from evalkit.report.html.views import true_minus
 from evalkit.report.version_matrix import VersionMatrix
 from evalkit.report.versions_content import (
