@@ -156,7 +156,7 @@ class Session:
         is_out = (moment - MONDAY).days >= CANARY_DAY
         self._version = asker.version if is_out else VERSIONS[0]
         self._variant = (
-            ("candidate" if asker.version is VERSIONS[1] else "control") if is_out else ""
+            ("b" if asker.version is VERSIONS[1] else "a") if is_out else ""
         )
 
     def run(self, cases: Sequence[Mapping[str, Any]]) -> None:
