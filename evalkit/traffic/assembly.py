@@ -98,9 +98,7 @@ def _build_request(trace: Trace, start_us: int) -> Row:
     tools = find_tools(spans)
     cost_usd, cost_from = _add_costs(root, calls)
     logged = [span for span in spans if span.name == MESSAGES_SPAN]
-    agents = drop_enclosed([span for span in spans if span.kind == "agent"], spans)
-    answer = root.output or _last(agents, "output") or _last(calls, "output")
-    answer = answer or _last(logged, "output")
+    answer = root.output or _find_answer(spans) or _last(calls, "output") or _last(logged, "output")
     question = root.input or _first(calls, "input") or _first(spans, "input")
     failed = _find_failure(trace, answer)
     version, version_from = next(
@@ -145,6 +143,14 @@ def _build_request(trace: Trace, start_us: int) -> Row:
     return {name: value for name, value in row.items() if value is not None}
 
 
+def _find_answer(spans: Sequence[SpanFacts]) -> str | None:
+    """Return what the last of the outermost agents answered."""
+    answer: str | None = _last(
+        drop_enclosed([s for s in spans if s.kind == "agent"], spans), "output"
+    )
+    return answer
+
+
 def _find_failure(trace: Trace, answer: str | None) -> SpanFacts | None:
     """Return the span whose error is that of the request; None if it did not fail.
 
@@ -152,12 +158,14 @@ def _find_failure(trace: Trace, answer: str | None) -> SpanFacts | None:
     report success for a run that ended with an error: without an answer, the last call decides.
     """
     root = trace.root
+    if root.status != "error" and answer is not None:
+        return None
     calls = [span for span in trace.spans if span.kind in _CALL_KINDS and span is not root]
     cause = calls[-1] if calls and calls[-1].status == "error" else None
     if root.status == "error":
         is_plain = root.error_type in (None, "error") or (root.error_type or "").isdigit()
         return cause if cause and is_plain else root
-    return cause if answer is None else None
+    return cause
 
 
 def hash_input(text: str | None) -> str | None:

@@ -118,13 +118,15 @@ def _find_repeated(span: SpanFacts, by_id: Mapping[str, SpanFacts]) -> SpanFacts
 
 def count_failed(tools: Sequence[SpanFacts], spans: Sequence[SpanFacts]) -> int:
     """Return how many calls failed, also if only a span that repeats the call says so."""
+    erroneous = [span for span in spans if span.status == "error" and span.kind == "tool"]
+    if not erroneous:
+        return 0
     by_id = {span.span_id: span for span in spans}
     failed: set[str] = set()
-    for span in spans:
-        if span.kind == "tool" and span.status == "error":
-            call, seen = span, {span.span_id}
-            while (around := _find_repeated(call, by_id)) and around.span_id not in seen:
-                call = around
-                seen.add(call.span_id)
-            failed.add(call.span_id)
+    for span in erroneous:
+        call, seen = span, {span.span_id}
+        while (around := _find_repeated(call, by_id)) and around.span_id not in seen:
+            call = around
+            seen.add(call.span_id)
+        failed.add(call.span_id)
     return sum(span.span_id in failed for span in tools)
