@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from evalkit.agents.anthropic_client import (
@@ -11,20 +10,11 @@ from evalkit.agents.anthropic_client import (
     MAX_TOKENS,
     connect_anthropic,
 )
-from evalkit.agents.arguments import read_arguments
-from evalkit.agents.chat_agent import (
-    ChatAgent,
-    describe_chat_agent,
-    find_chat_agent_problems,
-    open_chat_agent,
-)
+from evalkit.agents.chat_kind import ChatKind
 from evalkit.agents.endpoint import Endpoint
 from evalkit.agents.http_headers import expand_headers, find_header_secrets
 from evalkit.agents.openai_client import ChatClient
-from evalkit.core.eval_set import AgentSpec, Case
 from evalkit.core.literals import Json
-from evalkit.core.location import Problem
-from evalkit.core.run import RunEnvironment
 
 RESERVED_KEYS = ("model", "messages", "system", "temperature", "max_tokens", "stream")
 """Keys that `extra` may not have: another argument sets them, or the reply could not be read."""
@@ -68,33 +58,9 @@ class AnthropicArguments:
         )
 
 
-def check(
-    spec: AgentSpec,
-    cases: Sequence[Case],  # noqa: ARG001 - a model accepts every case
-    environment: RunEnvironment,
-) -> Iterator[Problem]:
-    """Yield wrong arguments and a missing key."""
-    yield from find_chat_agent_problems(_read(spec), spec, environment.environ, RESERVED_KEYS)
+_KIND = ChatKind(shape=AnthropicArguments, reserved=RESERVED_KEYS)
 
-
-def _read(spec: AgentSpec) -> AnthropicArguments:
-    return read_arguments(spec, AnthropicArguments, shorthand="model")
-
-
-def entrypoint(spec: AgentSpec) -> str:
-    """Return the model, and its host unless it is the default one."""
-    return describe_chat_agent(_read(spec))
-
-
-def identify_endpoint(spec: AgentSpec, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the base URL and the key."""
-    endpoint = _read(spec).resolve_endpoint(environ)
-    return endpoint.url, endpoint.key
-
-
-def open(  # noqa: A001 - a function of AgentKind
-    spec: AgentSpec, environment: RunEnvironment
-) -> AbstractAsyncContextManager[ChatAgent]:
-    """Return a context with the agent and its client; see `open_chat_agent`."""
-    problems = check(spec, (), environment)
-    return open_chat_agent(_read(spec), spec, environment, problems)
+check = _KIND.check
+entrypoint = _KIND.entrypoint
+identify_endpoint = _KIND.identify_endpoint
+open = _KIND.open  # noqa: A001 - a function of AgentKind

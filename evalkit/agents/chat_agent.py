@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from evalkit.agents.arguments import raise_problems, to_problem
 from evalkit.agents.chat_content import NO_ANSWER_FINISHES
 from evalkit.agents.completion import (
     ChatCompletion,
@@ -18,13 +16,9 @@ from evalkit.agents.completion import (
     parse_tool_calls,
 )
 from evalkit.agents.endpoint import Endpoint
-from evalkit.agents.http_headers import find_header_problems, find_unset_variables
-from evalkit.agents.network_errors import get_host
 from evalkit.agents.openai_client import (
-    MISSING_TRANSPORT_MESSAGE,
     ChatClient,
     ChatRequestError,
-    find_body_problems,
 )
 from evalkit.agents.placeholders import to_messages
 from evalkit.agents.refused_fields import (
@@ -34,12 +28,8 @@ from evalkit.agents.refused_fields import (
     rename_length,
 )
 from evalkit.agents.reply import bad_reply_error, to_output
-from evalkit.core.errors import InvalidInput
-from evalkit.core.eval_set import AgentSpec
 from evalkit.core.literals import Json
-from evalkit.core.location import Problem
 from evalkit.core.prices import load_known_prices, look_up_cost_usd
-from evalkit.core.run import RunEnvironment
 from evalkit.core.trial import AgentError, Output, Request
 
 
@@ -75,51 +65,6 @@ class ChatAgentArguments(Protocol):
 
     def connect(self, environ: Mapping[str, str]) -> ChatClient:
         """Load the client, which takes a second; raise RuntimeError if it cannot be loaded."""
-
-
-def find_chat_agent_problems(
-    arguments: ChatAgentArguments,
-    spec: AgentSpec,
-    environ: Mapping[str, str],
-    reserved: Sequence[str],
-) -> Iterator[Problem]:
-    """Yield what would prevent a call; `reserved` are the keys that `extra` may not have."""
-    for message in (
-        *find_body_problems(arguments.model, arguments.extra, reserved),
-        *arguments.resolve_endpoint(environ).find_problems(),
-        *find_unset_variables(arguments.headers.values(), environ),
-        *find_header_problems(arguments.headers, environ),
-    ):
-        yield to_problem(spec, message)
-
-
-def describe_chat_agent(arguments: ChatAgentArguments) -> str:
-    """Return the model, and its host unless it is the default one."""
-    host = get_host(arguments.base_url or "")
-    return f"{arguments.model} at {host}" if host else arguments.model
-
-
-@asynccontextmanager
-async def open_chat_agent(
-    arguments: ChatAgentArguments,
-    spec: AgentSpec,
-    environment: RunEnvironment,
-    problems: Iterator[Problem],
-) -> AsyncIterator[ChatAgent]:
-    """Yield the agent with one client for the whole run.
-
-    Raises:
-        InvalidInput: there are `problems`, or the client lacks its aiohttp transport.
-    """
-    raise_problems(problems)
-    try:
-        client = arguments.connect(environment.environ)
-    except RuntimeError as missing:
-        raise InvalidInput([to_problem(spec, MISSING_TRANSPORT_MESSAGE)]) from missing
-    try:
-        yield ChatAgent(arguments, client)
-    finally:
-        await client.close()
 
 
 class ChatAgent:

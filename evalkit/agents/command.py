@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from evalkit.agents.arguments import SHORTHAND, raise_problems, read_arguments
 from evalkit.agents.error_line import find_error_line
+from evalkit.agents.local_kind import identify_no_endpoint
 from evalkit.agents.placeholders import (
     fill_text,
     find_template_problems,
@@ -79,12 +80,7 @@ def entrypoint(spec: AgentSpec) -> str:
     return shlex.join(_read(spec).argv)
 
 
-def identify_endpoint(
-    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
-    environ: Mapping[str, str],  # noqa: ARG001
-) -> tuple[str, str]:
-    """Return empty texts: evalkit sends no request."""
-    return "", ""
+identify_endpoint = identify_no_endpoint
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.agents.chat_errors import ChatTarget, classify_failure
 from evalkit.agents.chat_stream import read_chat_json
@@ -58,16 +58,26 @@ MISSING_TRANSPORT_MESSAGE = (
 )
 
 
-def find_body_problems(
-    model: str, extra: Mapping[str, Json], reserved: Sequence[str]
-) -> Iterator[str]:
-    """Yield a message for an empty model, and for each key that `extra` may not have."""
-    if not model:
+class BodyArguments(Protocol):
+    """The arguments of an agent or a judge from which the body of a request is made."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+
+    @property
+    def extra(self) -> Mapping[str, Json]:
+        """Fields that are added to the body of each request."""
+
+
+def find_body_problems(arguments: BodyArguments, reserved: Sequence[str]) -> Iterator[str]:
+    """Yield a message for an empty model, and for each reserved key that `extra` has."""
+    if not arguments.model:
         yield "'model' is empty. Give the model's name."
-    arguments = ("model", "system", "temperature", "seed", "max_tokens")
-    for key in extra:
+    for key in arguments.extra:
         if key in reserved:
-            reason = "it is an argument of its own" if key in arguments else "evalkit sets it"
+            is_own = hasattr(arguments, key)
+            reason = "it is an argument of its own" if is_own else "evalkit sets it"
             yield f"'extra' may not contain {key!r}: {reason}."
 
 

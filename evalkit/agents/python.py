@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from evalkit.agents.arguments import raise_problems, read_arguments, to_problem
+from evalkit.agents.local_kind import identify_no_endpoint
 from evalkit.agents.placeholders import to_messages
 from evalkit.agents.reply import to_output
 from evalkit.core.errors import InvalidInput
@@ -95,12 +96,7 @@ def entrypoint(spec: AgentSpec) -> str:
     return read_arguments(spec, PythonArguments, shorthand="entrypoint").entrypoint
 
 
-def identify_endpoint(
-    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
-    environ: Mapping[str, str],  # noqa: ARG001
-) -> tuple[str, str]:
-    """Return empty texts: evalkit sends no request."""
-    return "", ""
+identify_endpoint = identify_no_endpoint
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from evalkit.agents.arguments import read_arguments
 from evalkit.agents.conversation import find_agent_turns
+from evalkit.agents.local_kind import identify_no_endpoint
 from evalkit.agents.reply import REPLY_KEYS, to_output
 from evalkit.core.errors import InvalidInput
 from evalkit.core.eval_set import AgentSpec, Case
@@ -78,12 +79,7 @@ def entrypoint(spec: AgentSpec) -> str:
     return read_arguments(spec, RecordedArguments, shorthand="file").file
 
 
-def identify_endpoint(
-    spec: AgentSpec,  # noqa: ARG001 - every kind takes both
-    environ: Mapping[str, str],  # noqa: ARG001
-) -> tuple[str, str]:
-    """Return empty texts: evalkit sends no request."""
-    return "", ""
+identify_endpoint = identify_no_endpoint
 
 
 @asynccontextmanager

@@ -9,10 +9,10 @@ from evalkit.bisect.commit_run import CommitRun, LookPlan, Workspace, run_commit
 from evalkit.bisect.history import CommitRange
 from evalkit.bisect.search import Search, Verdict, count_steps, level_at_step, share_at_look
 from evalkit.bisect.verdict import (
+    BisectedMetric,
     CommitDecision,
     Ends,
     StepRule,
-    TestedMeasure,
     Version,
     choose_rule,
     decide_commit,
@@ -95,7 +95,7 @@ class Session:
         self,
         workspace: Workspace,
         history: CommitRange,
-        measure: TestedMeasure,
+        measure: BisectedMetric,
         limits: Limits,
         again: str,
     ) -> None:

@@ -20,7 +20,7 @@ DEFAULT_LIMIT = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TestedMeasure:
+class BisectedMetric:
     """What says which version is worse: thresholds of the set, or a metric that has none."""
 
     metric: str
@@ -62,7 +62,7 @@ class CommitDecision:
     to_bad: CommitTest | None = None
 
 
-def choose_measure(evalset: EvalSet, metric: str | None) -> TestedMeasure:
+def choose_measure(evalset: EvalSet, metric: str | None) -> BisectedMetric:
     """Return what says which version is worse: the set's thresholds, those of one metric if it is named.
 
     Raises:
@@ -80,7 +80,7 @@ def choose_measure(evalset: EvalSet, metric: str | None) -> TestedMeasure:
         )
     )
     if rules:
-        return TestedMeasure(metric=rules[0].metric, rules=rules)
+        return BisectedMetric(metric=rules[0].metric, rules=rules)
     if metric is None and len(names) != 1:
         raise InvalidInput.single(
             f"{evalset.path}: no threshold compares with a baseline, so it is open what worse means. "
@@ -90,10 +90,10 @@ def choose_measure(evalset: EvalSet, metric: str | None) -> TestedMeasure:
         raise InvalidInput.single(
             f"--metric {metric!r}: {evalset.path} has no such metric. It has {', '.join(names)}."
         )
-    return TestedMeasure(metric=metric or names[0])
+    return BisectedMetric(metric=metric or names[0])
 
 
-def choose_rule(measure: TestedMeasure, ends: Ends, max_errors: int) -> Rule:
+def choose_rule(measure: BisectedMetric, ends: Ends, max_errors: int) -> Rule:
     """Return the threshold that BAD fails compared with GOOD, or else the first one.
 
     Several thresholds share alpha as they do in the gate.

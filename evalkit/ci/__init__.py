@@ -1,6 +1,7 @@
 """Compare a change with its base commit, find its edits to the gate, and comment on pull requests."""
 
 __all__ = [
+    "accept_hint",
     "acceptance",
     "access_changes",
     "against",

@@ -101,7 +101,7 @@ def _case_changes(before: EvalSet, now: EvalSet) -> Iterator[GateChange]:
     shared = [(case, new[case.id]) for case in before.cases if case.id in new]
     gate_tags = _find_gate_tags(before) | _find_gate_tags(now)
     retagged = [(set(was.tags) ^ set(case.tags), case) for was, case in shared]
-    for_users = any(rule.estimand == "users" for rule in (*before.gate, *now.gate))
+    for_users = any(rule.estimand != "suite" for rule in (*before.gate, *now.gate))
     added = [case for case in now.cases if case.id not in old]
     renamed = _find_renamed([case for case in before.cases if case.id not in new], added)
     yield from _describe_renamed(renamed)

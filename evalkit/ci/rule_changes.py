@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from evalkit.core.eval_set import Rule
 from evalkit.core.format import format_count, name_rule
 from evalkit.core.gate_result import GateChange
 from evalkit.core.location import NO_LOCATION
+from evalkit.core.serialization import digest
 
 IsStricter: TypeAlias = Callable[[float, float], bool]
 _HIGHER: IsStricter = lambda before, now: now >= before  # noqa: E731 - two directions of one comparison
@@ -28,7 +31,7 @@ STRICTER_LIMITS: Mapping[str, IsStricter] = {
 }
 """Every numeric limit, with a function that says whether the new value is at least as strict."""
 
-COMPARED_FIELDS = ("alpha", "test", "estimand")
+COMPARED_FIELDS = ("alpha", "test", "estimand", "mix")
 """Fields that change both the chance to fail and the chance to pass, so no value is stricter."""
 
 
@@ -145,6 +148,9 @@ def _describe_rule(rule: Rule) -> str:
         given = getattr(rule, name)
         if given != getattr(default, name):
             words.append(f"{name} {given:g}" if isinstance(given, float) else f"{name} {given}")
+    if rule.mix is not None:
+        weights = digest(msgspec.to_builtins(rule.mix))[:6]
+        words.append(f"weighed by traffic until {rule.mix.until} (weights {weights})")
     return ", ".join([*words, *(["primary"] if rule.primary else [])])
 
 

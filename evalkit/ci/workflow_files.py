@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 WORKFLOWS_FOLDER = ".github/workflows"
 ACTION_FOLDER = ".github/actions/evalkit"
+ACTION_PACKAGE = "evalkit_action"
 TRUSTED_WORKFLOW = f"{WORKFLOWS_FOLDER}/evalkit.yml"
 GITLAB_FILE = ".gitlab-ci.yml"
 
@@ -72,7 +73,9 @@ def build_accept_workflow(job: Job, *, forks: bool) -> str:
 
 def read_action_files() -> dict[str, str]:
     """Return the files of the action that the workflows use."""
-    names = ("action.yml", "install.py", "notice.py", "pull_request.py", "run.py")
+    package = files("evalkit.ci.templates").joinpath("action", ACTION_PACKAGE)
+    modules = sorted(each.name for each in package.iterdir() if each.name.endswith(".py"))
+    names = ("action.yml", "step.py", *(f"{ACTION_PACKAGE}/{name}" for name in modules))
     return {f"{ACTION_FOLDER}/{name}": read_template(f"action/{name}") for name in names}
 
 

@@ -32,7 +32,9 @@ COMMANDS = {
 
 MAX_SETS_LISTED = 8
 """Eval sets to list for a user who has named none."""
-SUBCOMMANDS = {"traffic": ("import", "report", "list", "gate", "sample", "estimate")}
+SUBCOMMANDS = {
+    "traffic": ("import", "report", "list", "gate", "sample", "estimate", "weigh", "validate")
+}
 """The commands that have further commands. `traffic import` is the function `traffic_import`."""
 
 COMMAND_NAMES = tuple(name for names in COMMANDS.values() for name in names)

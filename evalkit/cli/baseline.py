@@ -26,7 +26,7 @@ from evalkit.cli.output import exit_with_code, print_result, refuse_conflicting_
 if TYPE_CHECKING:
     from evalkit.core.context import Context
     from evalkit.report.baseline import RecordedBaseline
-    from evalkit.runner.records import RunRequest
+    from evalkit.runner.records import RunOptions, RunRequest
 
 
 def baseline(
@@ -83,11 +83,22 @@ def baseline(
         )
         record_several(evalsets, request, agent.agent_version, context, result)
     if source is None:
-        options = resume.choose_run(agent.agent_version)
-        recorded = command.record_baseline(request, options, context)
+        recorded = record_one(request, resume.choose_run(agent.agent_version), context)
     else:
         recorded = command.promote_stored_run(request, source, context)
     print_result(recorded, result, baseline_json, baseline_text)
+
+
+def record_one(request: RunRequest, options: RunOptions, context: Context) -> RecordedBaseline:
+    """Record the baseline of one set."""
+    from evalkit.cli.errors import describe_error
+    from evalkit.commands import baseline as command
+    from evalkit.commands.batch_record import record_only_set
+
+    with record_only_set(request.path, options, describe_error, context) as record:
+        recorded = command.record_baseline(request, options, context)
+        record(recorded.run.header)
+    return recorded
 
 
 def record_several(
@@ -102,6 +113,7 @@ def record_several(
     from evalkit.commands import baseline as command
     from evalkit.commands.baselines import record_baselines
     from evalkit.commands.batch_checks import FixedCommits, check_requests
+    from evalkit.commands.batch_record import BatchLog
     from evalkit.commands.shared_limit import SharedLimit
     from evalkit.evalset.set_files import find_sets
     from evalkit.report.baselines import baselines_json, baselines_text
@@ -112,17 +124,25 @@ def record_several(
         context.say(f"other files: {', '.join(map(str, found.skipped))}")
     requests = [replace(request, path=path) for path in found.sets]
     commits = [FixedCommits() for _ in requests]
-    checked = check_requests(requests, commits, lambda own: own, context)
+    log = BatchLog(found.sets, context)
+    try:
+        checked = check_requests(requests, commits, lambda own: own, context)
+    except Exception as error:
+        log.refuse(*describe_error(error))
+        raise
     shared = SharedLimit(request.overrides.max_cost_usd, context)
+    base_options = RunOptions(agent_version=agent_version, batch=log.id)
 
-    def record(own: RunRequest, name: str) -> RecordedBaseline:
-        own, options = shared.apply(own, RunOptions(agent_version=agent_version), name)
+    def record(number: int) -> RecordedBaseline:
+        own, name = checked[number].request, checked[number].name
+        own, options = shared.apply(own, base_options, name)
         context.say(f"{own.path}: recording the baseline")
+        log.begin(number, name, options.run_id or "")
         try:
             return command.record_baseline(own, options, context)
         finally:
             shared.count(own, options)
 
-    recorded = record_baselines(checked, record, describe_error)
+    recorded = record_baselines(checked, record, log.end, describe_error, context)
     print_result(recorded, result, baselines_json, baselines_text)
     exit_with_code(recorded.exit_code)

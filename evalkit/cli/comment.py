@@ -95,6 +95,7 @@ def comment(
     Several runs have one comment. With --set, also say which sets have no run.
     """
     from evalkit.commands.comment import CommentOptions, evaluate_for_comment
+    from evalkit.commands.named_runs import find_named_runs
 
     options = CommentOptions(
         post=post,
@@ -108,7 +109,8 @@ def comment(
         how_to_accept=texts.how_to_accept,
     )
     context = create_context()
-    entries, missing = find_runs(refs or (), texts, context)
+    missing = texts.missing
+    entries = find_named_runs(refs or (), context, texts.sets)
     refuse_conflicts(options, comparison, len(entries), is_empty=not entries and not missing)
     baseline, gate = comparison.choose_baseline(), comparison.choose_gate()
     evaluate = partial(
@@ -118,21 +120,6 @@ def comment(
         comment_on_batch(entries, missing, evaluate, options, context)
     else:
         comment_on_run(evaluate(entries[0].run_id), options, context)
-
-
-def find_runs(
-    refs: Sequence[str], texts: CommentTexts, context: Context
-) -> tuple[tuple[BatchEntry, ...], list[str]]:
-    """Return the runs that are named or of sets that are, and the sets without one, with the reason."""
-    from evalkit.commands.named_runs import find_named_runs
-
-    if not texts.sets:
-        return find_named_runs(refs, context), texts.missing
-    from evalkit.commands.current_runs import find_current_runs
-
-    found = find_current_runs(texts.sets, context)
-    runs = find_named_runs([*refs, *found.folders], context)
-    return runs, [*texts.missing, *found.missing]
 
 
 def refuse_conflicts(

@@ -24,7 +24,7 @@ def init(
         typer.Option(
             metavar="REF",
             callback=require_text,
-            help="Your agent: ./file.py:function or package.module:function.",
+            help="Your agent: ./file.py:function, package.module:function, or http://host/path.",
         ),
     ] = None,
     questions: Annotated[

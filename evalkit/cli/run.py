@@ -29,6 +29,7 @@ from evalkit.cli.output import (
 
 if TYPE_CHECKING:
     from evalkit.commands.batch_checks import FixedCommits
+    from evalkit.commands.run import ComparisonOptions
     from evalkit.core.context import Context
     from evalkit.core.run_budget import BudgetLimit
     from evalkit.report.model import Report
@@ -69,18 +70,14 @@ def run(
         selection=selection.build_selection(),
         overrides=settings.build_overrides(),
     )
-    if selection.last_failed:
-        request = command.narrow_to_failed(request, context)
-    # --dry-run and --pdb store no run, so there is nothing to gate or report.
-    if execution.dry_run:
-        print_dry_run(request, budget, comparison, context, printed)
-        return
-    if execution.pdb:
-        from evalkit.cli.private_process import PROCESS
-        from evalkit.commands.debug import debug
-
-        PROCESS.give_back()
-        emit(debug(request, context))
+    # --dry-run and --pdb store no run, so there is nothing to record, gate, or report.
+    if execution.dry_run or execution.pdb:
+        if selection.last_failed:
+            request = command.narrow_to_failed(request, context)
+        if execution.dry_run:
+            print_dry_run(request, budget, comparison, context, printed)
+        else:
+            start_debugger(request, context)
         return
     options = replace(
         resume.choose_run(agent.agent_version),
@@ -94,7 +91,39 @@ def run(
         against=execution.against,
         budget=budget.limit,
     )
-    deliver_and_exit(command.run(request, options, compared, context), printed, files)
+    report = run_only_set(request, options, compared, context, failed_only=selection.last_failed)
+    deliver_and_exit(report, printed, files)
+
+
+def run_only_set(
+    request: RunRequest,
+    options: RunOptions,
+    compared: ComparisonOptions,
+    context: Context,
+    *,
+    failed_only: bool,
+) -> Report:
+    """Run one set, and record that it ran, or why not."""
+    from evalkit.cli.errors import describe_error
+    from evalkit.commands import run as command
+    from evalkit.commands.batch_record import record_only_set
+
+    compared = command.fix_compared_run(compared, request, context)
+    with record_only_set(request.path, options, describe_error, context) as record:
+        if failed_only:
+            request = command.narrow_to_failed(request, context)
+        report = command.run(request, options, compared, context)
+        record(report.run.header)
+    return report
+
+
+def start_debugger(request: RunRequest, context: Context) -> None:
+    """Run one case in this process, where a debugger can stop it."""
+    from evalkit.cli.private_process import PROCESS
+    from evalkit.commands.debug import debug
+
+    PROCESS.give_back()
+    emit(debug(request, context))
 
 
 def run_several(

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from evalkit.commands.batch_record import BatchLog
     from evalkit.core.context import Context
     from evalkit.core.run_budget import BudgetLimit
+    from evalkit.evalset.set_files import FoundSets
     from evalkit.report.batch import Batch, BatchPart
     from evalkit.report.dry_run import DryRun
     from evalkit.report.model import Hint, Report
@@ -77,10 +78,9 @@ def run_sets(
     from evalkit.commands.batch import BatchOptions, run_parts
     from evalkit.commands.batch_checks import find_unrun
     from evalkit.commands.batch_record import BatchLog
-    from evalkit.evalset.set_files import find_sets
 
     refuse_options_of_one_set(given)
-    found = find_sets(evalsets)
+    found = find_recorded_sets(evalsets, given, context)
     if given.execution.dry_run:
         checked = check_sets(found.sets, given, commands, context)
         limits = share_limits(checked, given, commands, context)
@@ -125,6 +125,19 @@ def run_sets(
     )
     hints = tuple(suggest_commands(batch, evalsets))
     deliver_batch_and_exit(replace(batch, notes=notes, hints=hints), printed, files)
+
+
+def find_recorded_sets(evalsets: Sequence[Path], given: SetsOptions, context: Context) -> FoundSets:
+    """Return the sets of files, folders, and patterns; if there are none, record that nothing ran."""
+    from evalkit.commands.batch_record import record_missing_sets
+    from evalkit.evalset.set_files import find_sets
+
+    try:
+        return find_sets(evalsets)
+    except Exception as error:
+        if not given.execution.dry_run:
+            record_missing_sets(evalsets, error, describe_error, context)
+        raise
 
 
 def refuse_options_of_one_set(given: SetsOptions) -> None:

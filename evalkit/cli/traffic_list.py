@@ -27,7 +27,7 @@ def traffic_list(
         typer.Option(
             "--only",
             metavar="DIMENSION=VALUE",
-            help="Only these requests, for example model=gpt-4o or environment=prod; repeatable.",
+            help="Only these requests, for example model=gpt-4o or environment!=test; repeatable.",
         ),
     ] = [],  # noqa: B006 - typer copies it
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of requests.")] = 50,

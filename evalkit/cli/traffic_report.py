@@ -37,7 +37,7 @@ def traffic_report(
         typer.Option(
             "--only",
             metavar="DIMENSION=VALUE",
-            help="Only these requests, for example version=v3 or day=2026-11-23..2026-11-29; repeatable.",
+            help="Only these requests, for example version=v3 day=2026-11-23..2026-11-29, or tool!=ping; repeatable.",
         ),
     ] = [],  # noqa: B006
     compare: Annotated[

@@ -6,7 +6,6 @@ __all__ = [
     "batch_checks",
     "batch_record",
     "budget_shares",
-    "current_runs",
     "debug",
     "dry_run",
     "evaluation",

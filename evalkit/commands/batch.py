@@ -181,12 +181,19 @@ def _run_part(planned: PlannedPart, describe_error: ErrorDescriber, context: Con
     except KeyboardInterrupt:  # between two runs
         return replace(part, exit_code=130, problem="interrupted.")
     except Exception as error:  # the other parts run all the same
-        message, code = describe_error(error)
-        if isinstance(error, NothingSelected) and not isinstance(error, EmptyEvalSet):
-            part = replace(part, state="nothing_selected")
-        if code == EXIT_BUG:
-            context.say(message)
-            message = f"{message.splitlines()[-1]} The traceback is above the report."
-        lines = [line.removeprefix("evalkit: ") for line in message.splitlines()]
-        return replace(part, exit_code=code, problem="\n".join(lines))
+        return stop_part(part, error, describe_error, context.say)
     return replace(part, exit_code=report.gate_result.exit_code, state="decided", report=report)
+
+
+def stop_part(
+    part: BatchPart, error: Exception, describe_error: ErrorDescriber, say: Callable[[str], None]
+) -> BatchPart:
+    """Return a part that an error ended, and say the traceback if it is a bug."""
+    message, code = describe_error(error)
+    if isinstance(error, NothingSelected) and not isinstance(error, EmptyEvalSet):
+        part = replace(part, state="nothing_selected")
+    lines = [line.removeprefix("evalkit: ") for line in message.splitlines()]
+    if code == EXIT_BUG:
+        say(message)
+        lines = [f"{lines[-1]} The traceback is above the report."]
+    return replace(part, exit_code=code, problem="\n".join(lines))

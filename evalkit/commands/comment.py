@@ -28,7 +28,6 @@ from evalkit.hosts.comments import (
 from evalkit.hosts.github import GitHubPullRequest
 from evalkit.hosts.github_checks import CheckRun, post_check
 from evalkit.hosts.known_hosts import choose_host
-from evalkit.hosts.rest_api import RETRY_DELAYS_S
 from evalkit.report.annotations import Annotation, find_annotations
 from evalkit.report.batch import Batch
 from evalkit.report.batch_markdown import render_batch_comment
@@ -65,7 +64,6 @@ class CommentOptions:
     sets: str = ""
     key: str = ""
     how_to_accept: str = ""
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S
 
 
 def evaluate_for_comment(
@@ -204,7 +202,7 @@ def _post(
         raise InvalidInput.single(
             f"{host.name} has no check runs. Use --status instead of --check."
         )
-    pull = host.find(context.environ, options.pull_request, options.retry_delays_s)
+    pull = host.find(context.environ, options.pull_request)
     if pull is None:
         return (f"no comment: this build has no {host.request}. Add --pull-request N.",)
     done, status = [], check.status

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from evalkit.commands.agent_check import check_http_agent
 from evalkit.commands.place_checks import (
     Installation,
     check_git,
@@ -75,7 +76,10 @@ def _check_judged_set(
     environment = RunEnvironment(root=project.root, set_folder=folder, environ=project.environ)
     problems = check_judges(judges, environment)
     if evalset is not None:
-        yield _check_set(evalset, problems, context)
+        yield (of_set := _check_set(evalset, problems, context))
+        agent = project.load(evalset)[0].agent
+        if of_set.status != "fail" and agent is not None and agent.kind == "http":
+            yield check_http_agent(agent, environment)
     if problems:
         yield from (PlaceCheck(name="judge", status="fail", found=str(each)) for each in problems)
     else:
@@ -110,6 +114,10 @@ def _check_set(evalset: Path, of_judges: Sequence[Problem], context: Context) ->
         return PlaceCheck(name="set", status="fail", found=f"{problems[0]}{others}", advice=advice)
     if sets:
         found = f"{evalset}: {format_count(sets[0].cases, 'case')}, the agent can be loaded"
+        if sets[0].warnings:
+            return PlaceCheck(
+                name="set", status="warn", found=f"{found}. {' '.join(sets[0].warnings)}"
+            )
         return PlaceCheck(name="set", status="ok", found=found)
     if of_judges:
         return PlaceCheck(name="set", status="ok", found=f"{evalset}, except for its judge")

@@ -99,8 +99,8 @@ def _describe_form(agent: str, cwd: Path) -> str:
             else f"--agent {agent} does not name a function, and the file defines none."
         )
     return (
-        f"--agent {agent!r} is not an entrypoint. Write ./file.py:function or "
-        f"package.module:function.{_suggest_candidates(cwd)}"
+        f"--agent {agent!r} is not an entrypoint. Write ./file.py:function, "
+        f"package.module:function, or http://host/path.{_suggest_candidates(cwd)}"
     )
 
 

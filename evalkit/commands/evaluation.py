@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import msgspec
 
+from evalkit.ci.accept_hint import find_accept_hint
 from evalkit.ci.base import BaseGate, GateChoice, load_comparison_baseline
 from evalkit.ci.guarded_gate import open_guarded_gate
 from evalkit.commands.first_result import note_first_result
 from evalkit.commands.gate_result import GatePolicy, accept_result, apply_gate_review, evaluate_gate
 from evalkit.commands.human_mean import add_human_means
+from evalkit.commands.model_moves import note_model_moves
 from evalkit.commands.suspect_labels import note_suspects
 from evalkit.commands.where_it_broke import (
     explain_failure,
@@ -154,11 +156,12 @@ def evaluate_execution(
         result = apply_gate_review(result, review)
     result = accept_result(result, base_gate.acceptance)
     report = _build_report(run, result, baseline, project, hints)
-    if not execution.out_of_money:
-        return report
-    resume = Hint(label="resume", command=_find_resume_command(execution, hints))
-    others = (hint for hint in report.hints if hint.label != "resume")
-    return replace(report, hints=(resume, *others))
+    # The same command as in the reason.
+    resume = Hint(label="resume", command=_find_resume_command(execution, result, hints))
+    return replace(
+        report,
+        hints=tuple(resume if hint.label == resume.label else hint for hint in report.hints),
+    )
 
 
 def _find_refusal(execution: Execution) -> AgentError | None:
@@ -178,7 +181,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     """Return the result; if the run ended early, its reason says why."""
     run, tally = execution.run, result.tally
     done = f"{tally.selected - tally.counts['not_run']} of {tally.selected} trials"
-    again = hints.resume(run, retry_errors=True)
+    again = _find_resume_command(execution, result, hints)
     if execution.stopped_by is not None:
         unscored = execution.unscored_answers
         more = f", and {format_count(unscored, 'unscored answer')}" if unscored else ""
@@ -186,8 +189,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
             result,
             outcome="undecided",
             exit_code=128 + execution.stopped_by,
-            reason=f"interrupted: {done} are done and stored{more}. "
-            f"Continue with: {hints.resume(run)}",
+            reason=f"interrupted: {done} are done and stored{more}. Continue with: {again}",
         )
     if execution.unreachable:
         last = run.trials[-1].output.error
@@ -198,7 +200,7 @@ def _explain_early_end(result: GateResult, execution: Execution, hints: CommandH
     elif execution.out_of_money:
         reason = (
             f"stopped after {done}, because {execution.out_of_money}. "
-            f"{advise_on_money(execution, _find_resume_command(execution, hints))}"
+            f"{advise_on_money(execution, again)}"
         )
     elif execution.judge_down and not run.finished:
         reason = (
@@ -229,9 +231,15 @@ def add_higher_limit(execution: Execution, again: str) -> str:
     return f"{again} --max-cost-usd {2 * limit.max_usd:g}"
 
 
-def _find_resume_command(execution: Execution, hints: CommandHints) -> str:
-    again = hints.resume(execution.run, retry_errors=bool(execution.judge_down))
+def _find_resume_command(execution: Execution, result: GateResult, hints: CommandHints) -> str:
+    is_down = execution.unreachable or bool(execution.judge_down)
+    again = hints.resume(execution.run, retry_errors=is_down or _has_lost_scores(result))
     return add_higher_limit(execution, again)
+
+
+def _has_lost_scores(result: GateResult) -> bool:
+    """Return whether trials have judge errors, which only `--retry-errors` repeats."""
+    return bool(result.tally.counts["judge_error"])
 
 
 def _build_report(
@@ -251,13 +259,13 @@ def _build_report(
     result = add_human_means(result, run, project)
     jurors = measure_juror_agreement(run)
     agreed = (note for found in jurors for note in describe_juror_agreement(found))
-    suspects = note_suspects(result, run, project)
-    result = replace(result, notes=(*suspects, *result.notes, *agreed))
+    found = (*note_model_moves(run, baseline, project), *note_suspects(result, run, project))
+    result = replace(result, notes=(*found, *result.notes, *agreed))
     return Report(
         run=run,
         gate_result=result,
         baseline=baseline,
-        hints=_suggest_commands(run, result, baseline, hints),
+        hints=_suggest_commands(run, result, baseline, project, hints),
         calls=compute_call_stats(traced),
         spans=spans,
         base_spans=base_spans,
@@ -269,21 +277,22 @@ def _build_report(
 
 
 def _suggest_commands(
-    run: Run, result: GateResult, baseline: Run | None, hints: CommandHints
+    run: Run, result: GateResult, baseline: Run | None, project: Project, hints: CommandHints
 ) -> tuple[Hint, ...]:
     """Return the commands that a reader is likely to run next."""
     found = []
     if not run.finished:
-        # Without --retry-errors, the resumed run would keep the trials with judge errors.
-        lost = bool(result.tally.counts["judge_error"])
-        found.append(Hint(label="resume", command=hints.resume(run, retry_errors=lost)))
+        command = hints.resume(run, retry_errors=_has_lost_scores(result))
+        found.append(Hint(label="resume", command=command))
     worst = _find_worst_case(run, result)
     if worst:
         found.append(Hint(label="look closer", command=hints.show(run, worst)))
     if result.comparison is not None:
         found.append(Hint(label="all changes", command=hints.diff(run)))
     if result.gate is not None and result.exit_code == ApprovalNeeded.exit_code:
-        found.append(Hint(label="if the edits are meant", command=hints.accept(run)))
+        in_ci = find_accept_hint(run, project)
+        label = "if the edits are meant" if in_ci is None else "to try it on your machine"
+        found += filter(None, [in_ci, Hint(label=label, command=hints.accept(run))])
     elif (
         run.finished
         and not run.header.selection

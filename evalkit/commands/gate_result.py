@@ -17,6 +17,7 @@ from evalkit.gate.budget import count_spending
 from evalkit.gate.decide import decide_gate
 from evalkit.gate.next_stage import lacks_budget_for_look
 from evalkit.gate.sequential import looks_note
+from evalkit.gate.traffic import find_old_weights
 from evalkit.report.budget import spending_sentence
 from evalkit.report.next_steps import CommandHints
 from evalkit.trace.warnings import find_trace_warnings
@@ -52,6 +53,7 @@ def evaluate_gate(
     trusted = run.trust.warnings if run.trust else ()
     notes = [*run.warnings, *trusted, *(baseline.warnings if baseline else ()), *left_out]
     notes += find_trace_warnings((*run.trials, *run.fresh))
+    notes += find_old_weights(rules, run.header.created)
     if baseline is None and policy.allow_missing:
         compared = [rule for rule in rules if rule.compares]
         rules = [rule for rule in rules if not rule.compares]

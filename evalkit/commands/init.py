@@ -29,10 +29,12 @@ from evalkit.commands.initial_set import (
     SAMPLE_AGENT,
     InitialSet,
     build_initial_set,
+    is_agent_url,
     read_questions,
 )
 from evalkit.core.context import Context
 from evalkit.core.errors import InvalidInput
+from evalkit.core.eval_set import AgentSpec
 from evalkit.core.files import write_atomically
 from evalkit.core.git import find_checkout
 from evalkit.core.location import Problem
@@ -135,14 +137,18 @@ def _build_set(
     """Return the set and its files; add what is wrong with its agent or cases to `problems`."""
     first = folder / FIRST_SET
     ref, shared = None, None
-    if request.agent is not None:
+    environment = RunEnvironment(root=root, set_folder=first.parent, environ=context.environ)
+    if is_agent_url(request.agent):
+        ref = request.agent
+        of_url = AgentSpec(kind="http", args={"url": ref})
+        problems += check_agent(of_url, (), environment)
+    elif request.agent is not None:
         ref = check_entrypoint(
             request.agent, first.parent, root=root, cwd=context.cwd, problems=problems
         )
     else:
         shared = load_project(first, root, problems).agent
     if shared is not None and shared.kind == "python":
-        environment = RunEnvironment(root=root, set_folder=first.parent, environ=context.environ)
         problems += check_agent(shared, (), environment)
     questions = None
     if request.questions is not None:

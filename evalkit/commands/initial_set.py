@@ -21,7 +21,12 @@ _AGENT_FILE = f"evalsets/{SAMPLE_AGENT}"
 _RUBRIC_FILE = "rubrics/agrees.yaml"
 _WEAK_GATE = (
     "This gate only checks that the agent answers: a wrong answer passes. Before you rely on it, write "
-    "`expected` in each case of the set, and turn on the metric that compares it."
+    "`expected` in each case of the set, and use the metric that compares it: the next line of `metrics`."
+)
+_HTTP_FORM = (
+    'Each prompt is sent by POST as {"input": ..., "messages": [...]}, and the answer is the text of the '
+    "reply, or `output` in it. For another form, write `body` and `output` beside `url`: "
+    "evalkit help agents. In CI, start the agent before evalkit, or give the URL where it runs."
 )
 _MAX_REPEATED = 5
 
@@ -57,7 +62,7 @@ def build_initial_set(
     """Return a set with the agent of the user, or an example; with the cases of a file, or an example.
 
     Args:
-        ref: the agent's entrypoint, from the folder of the set.
+        ref: the agent's URL, or its entrypoint from the folder of the set.
         questions: the cases.
         shared_agent: whether the project file names an agent for sets without their own.
         shared_judge: whether it names a judge.
@@ -70,6 +75,7 @@ def build_initial_set(
     evalset, template = FIRST_SET, "own.yaml" if has_agent else "first.yaml"
     cases: dict[str, str] = {}
     notes: tuple[str, ...] = (_WEAK_GATE,) if has_agent else ()
+    about_agent = (_HTTP_FORM,) if is_agent_url(ref) else ()
     left_out: tuple[str, ...] = ()
     if questions is not None:
         table, name = questions.table, questions.name
@@ -89,11 +95,16 @@ def build_initial_set(
     return InitialSet(
         evalset=evalset,
         texts=texts,
-        notes=notes,
+        notes=(*about_agent, *notes),
         left_out=left_out,
         own_files=(evalset, *cases),
         lacks_expected=questions is not None and "expected" not in questions.table.columns,
     )
+
+
+def is_agent_url(agent: str | None) -> bool:
+    """Return whether an agent that the user typed is a URL."""
+    return agent is not None and agent.lower().startswith(("http://", "https://"))
 
 
 def read_questions(
@@ -138,7 +149,8 @@ def _choose_metrics(table: QuestionTable) -> dict[str, str]:
     if "expected" not in table.columns:
         return {
             "metric": r"- {regex: '\S', name: answers}",
-            "rubric": f"# {rubric}",
+            "rubric": "# Once the cases have `expected`, use this metric in place of the one above:\n"
+            "  # - {contains: {all: true}, name: answers}",
             "primary": "answers",
         }
     says = (
@@ -153,6 +165,8 @@ def _describe_agent(ref: str, *, shared: bool) -> str:
     if shared:
         return "# The agent is the one in evalkit.yaml."
     quoted = ref.replace("'", "''")
+    if is_agent_url(ref):
+        return f"agent:\n  http:\n    url: '{quoted}'\n  timeout_s: 60"
     return f"agent:\n  python: '{quoted}'\n  timeout_s: 60"
 
 

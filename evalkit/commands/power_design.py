@@ -21,14 +21,18 @@ def with_trials(design: Design, trials: int | Literal["auto"]) -> Design:
 
 
 def count_clusters(rule: Rule, cases: Sequence[Case], counted: int) -> float | None:
-    """Return the effective number of independent cases, for a rule about users in general.
+    """Return the effective number of independent cases, for a rule about users in general or traffic.
 
-    It is n**2 over the sum of the squared sizes, less for clusters of unequal size (Kish 1965).
+    It is the squared sum of the sizes over the sum of their squares, less for clusters of unequal size or
+    weight (Kish 1965).
     """
-    if rule.estimand != "users":
+    if rule.estimand == "suite":
         return None
-    sizes = [len(group) for group in group_by_cluster(case.cluster for case in cases)]
-    return len(cases) ** 2 / sum(size**2 for size in sizes) * counted / len(cases)
+    shares = [1.0 if rule.mix is None else rule.mix.shares.get(case.id, 0.0) for case in cases]
+    groups = group_by_cluster(case.cluster for case in cases)
+    sizes = [sum(shares[index] for index in group) for group in groups]
+    squares = sum(size**2 for size in sizes)
+    return sum(sizes) ** 2 / squares * counted / len(cases) if squares else 0.0
 
 
 def get_limits(rule: Rule, alpha: float, rules: int) -> DropLimits:

@@ -20,7 +20,7 @@ from evalkit.runner.execute import execute
 from evalkit.runner.preflight import find_preflight_warnings, is_about_deciding
 from evalkit.runner.records import Plan, RunOptions, RunRequest
 from evalkit.store.baseline import baseline_path
-from evalkit.store.refs import BaselineChoice, read_newest_run
+from evalkit.store.refs import BaselineChoice, fix_baseline, read_newest_run
 
 if TYPE_CHECKING:
     from evalkit.report.model import Report
@@ -120,6 +120,15 @@ def _spend_budget(
         for sentence in budget_sentences(request.budget):
             context.say(sentence)
     return request
+
+
+def fix_compared_run(
+    comparison: ComparisonOptions, request: RunRequest, context: Context
+) -> ComparisonOptions:
+    """Return the comparison with the run that its baseline names before this command is the last one."""
+    project = Project.open(context, request.path)
+    baseline = fix_baseline(comparison.baseline, root=project.root, cwd=project.cwd)
+    return replace(comparison, baseline=baseline)
 
 
 def narrow_to_failed(request: RunRequest, context: Context) -> RunRequest:

@@ -22,6 +22,7 @@ from evalkit.metrics.specs import check_rubric
 from evalkit.report.validate import CheckedRubric, CheckedSet
 from evalkit.runner.plan import open_plan
 from evalkit.runner.records import Plan, RunRequest
+from evalkit.runner.unjudged_labels import find_unjudged_labels
 
 
 def find_files(paths: Sequence[Path], context: Context) -> Sequence[Path]:
@@ -119,4 +120,5 @@ def _describe_set(plan: Plan, path: Path) -> CheckedSet:
         thresholds=len(plan.gate),
         scored_by=metrics,
         tags=dict(sorted(tags.items())),
+        warnings=find_unjudged_labels(plan),
     )

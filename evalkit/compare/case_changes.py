@@ -127,10 +127,10 @@ def _decide_status(
         base: its passes in the baseline by the metrics that can be compared; None if none can.
         now: its passes in the run by the same metrics.
     """
-    if all(state == "not_run" for state in states):
-        return "not_run"
-    if any(state == "not_run" or state in ERROR_STATES for state in states):
+    if any(state in ERROR_STATES for state in states):
         return "error"
+    if "not_run" in states:
+        return "not_run"
     if not own.trials:
         return "not_scored"
     if base is None or now is None:

@@ -84,6 +84,28 @@ class AgentSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrafficMix:
+    """How much of a period's traffic resembles each case, as `evalkit traffic weigh` counted it.
+
+    `shares` are the shares of `requests` by case id; the cases of a cluster divide its share evenly.
+    `unmatched` is the share that resembles no case. `draws` is the number of independent requests that
+    are worth as much as these, because the requests of one user are alike. `since` and `until` are
+    the first and the last day. `method` names how requests were compared with cases, and `at_least` is
+    the similarity that counts as resembling.
+    """
+
+    requests: int
+    draws: float
+    since: str
+    until: str
+    method: str
+    at_least: float
+    unmatched: float
+    shares: Mapping[str, float]
+    traffic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """One threshold of the gate.
 
@@ -94,8 +116,9 @@ class Rule:
     newly fail and that fresh trials prove broken. A change smaller than `and_at_least`, in the metric's
     unit, never fails. `tool` and `model` narrow the metric
     to calls of one tool or model; the loader gives such a rule a metric of its own and puts its name in
-    `metric`. `estimand` says what is tested: whether these cases got worse (`suite`), or whether other
-    cases like them would (`users`).
+    `metric`. `estimand` says what is tested: whether these cases got worse (`suite`), whether other
+    cases like them would (`users`), or whether they did when weighed by the traffic that resembles them
+    (`traffic`), which the loader reads into `mix`; None if no weights are stored.
     """
 
     metric: str = ""
@@ -113,9 +136,10 @@ class Rule:
     margin: float = 0.05
     alpha: float = 0.05
     and_at_least: float | None = None
-    estimand: Literal["suite", "users"] = "suite"
+    estimand: Literal["suite", "users", "traffic"] = "suite"
     test: Literal["exact", "point"] = "exact"
     primary: bool = False
+    mix: TrafficMix | None = None
     where: Location = NO_LOCATION
 
     @property

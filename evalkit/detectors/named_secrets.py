@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAMED_SECRET_WORDS = (
     "pass", "pwd", "kennwort", "wachtwoord", "senha", "contrase", "pin", "secret", "token", "key", "credential", "cookie", "auth", "bearer", "basic",
-    "webhook", "dsn", "pat", "jwt", "://", "private key",
+    "webhook", "dsn", "pat", "jwt", "://", "private key", "sk-", "pk-", "gsk_", "xai-", "pplx-", "r8_", "nvapi-",
 )  # fmt: skip
 """A text has one of these words, in any case, if it has a named secret."""
 
@@ -40,6 +40,10 @@ _COOKIE = r"(?i)\b((?:set-)?cookie):[ \t]{0,4}([\w.-]{1,80}=[^\r\n]{4,})"
 _PEM = (
     r"(-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY(?: BLOCK)?-----)"
     r"((?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{20,})+(?:(?:\s|\\[nr])+[A-Za-z0-9+/]{1,19}={1,2})?)"
+)
+_MODEL_KEY = (
+    r"(?:^|[^0-9A-Za-z_-])((?:sk|pk)-(?:[a-z]{2,8}[0-9]{0,2}-){0,3}|gsk_|xai-|pplx-|r8_|nvapi-)"
+    r"([0-9A-Za-z][0-9A-Za-z_-]{19,})"
 )
 _DIGIT = re.compile("[0-9]")
 _PLACEHOLDERS = (
@@ -83,6 +87,7 @@ def _compile_patterns() -> list[tuple[str, re2._Regexp, Callable[[str, str], boo
         "password-in-url": (_URL, _accept),
         "cookie": (_COOKIE, _accept),
         "private-key": (_PEM, _accept),
+        "model-api-key": (_MODEL_KEY, _is_key),
     }
     return [(name, re2.compile(pattern), accepts) for name, (pattern, accepts) in rules.items()]
 
@@ -93,6 +98,11 @@ def _accept(name: str, value: str) -> bool:  # noqa: ARG001 - one signature for 
 
 def _is_random(name: str, value: str) -> bool:  # noqa: ARG001
     return looks_random(value)
+
+
+def _is_key(name: str, value: str) -> bool:  # noqa: ARG001
+    """Return whether a value after the prefix of a key has a long run of digits and letters."""
+    return any(len(run) >= 12 and _DIGIT.search(run) for run in re.split("[_-]", value))
 
 
 def _is_assigned_secret(name: str, value: str) -> bool:

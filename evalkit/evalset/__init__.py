@@ -16,6 +16,7 @@ __all__ = [
     "rubrics",
     "selection",
     "set_files",
+    "traffic_mix",
     "yaml",
     "yaml_scalars",
 ]

@@ -83,12 +83,17 @@ def _read_rule(node: Node, problems: list[Problem]) -> Rule | None:
     if fields is None:
         return None
     given = drop_none({**fields.read_all(), "must_pass": _read_must_pass(fields)})
-    if given.get("estimand") == "users" and given.get("stat") in ("p50", "p95", "p99"):
+    estimand = given.get("estimand", "suite")
+    if estimand != "suite" and given.get("stat") in ("p50", "p95", "p99"):
         fields.report_problem(
-            f"estimand: users is about single cases, but {given['stat']} is over all trials together. "
+            f"estimand: {estimand} is about single cases, but {given['stat']} is over all trials together. "
             f"Use stat: mean or rate.",
             fields.get("estimand"),
         )
+        return None
+    if estimand == "traffic" and given.get("test") == "point":
+        message = "estimand: traffic is decided by a test. Remove test: point."
+        fields.report_problem(message, fields.get("test"))
         return None
     return Rule(where=node.where, **given) if _check_limits(fields) else None
 
@@ -147,6 +152,8 @@ def explain_pairwise_misuse(rule: Rule) -> str:
         return f"it has no {rule.stat}: a pair is won, tied, or lost. Remove stat"
     if rule.max_drop is not None and rule.test != "exact":
         return "it is compared by an exact test. Remove test"
+    if rule.estimand == "traffic":
+        return "its cases cannot be weighed by traffic. Use estimand: users"
     if rule.and_at_least is not None:
         return "and_at_least is for metrics with a unit. Use max_drop alone"
     return ""

@@ -225,14 +225,19 @@ class _SchemaBuilder:
                 {"required": [limit, "metric"], **({"not": of_changes} if is_absolute else {})}
             )
         limits += [{"required": [limit], "maxProperties": 1} for limit in keys.CASE_LIMITS]
-        percentile_of_users = {
+        percentile_of_cases = {
             "required": ["estimand", "stat"],
             "properties": {
-                "estimand": {"const": "users"},
+                "estimand": {"enum": ["users", "traffic"]},
                 "stat": {"enum": ["p50", "p95", "p99"]},
             },
         }
-        return {**self.mapping(keys.RULE_KEYS, Rule), "oneOf": limits, "not": percentile_of_users}
+        points_of_traffic = {
+            "required": ["estimand", "test"],
+            "properties": {"estimand": {"const": "traffic"}, "test": {"const": "point"}},
+        }
+        excluded = {"anyOf": [percentile_of_cases, points_of_traffic]}
+        return {**self.mapping(keys.RULE_KEYS, Rule), "oneOf": limits, "not": excluded}
 
     def _traffic_rule(self) -> Json:
         of_changes = {"anyOf": [{"required": [key]} for key in ("margin", "and_at_least")]}

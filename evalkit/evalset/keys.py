@@ -198,8 +198,9 @@ RULE_KEYS: Keys = {
         advice="It is the chance that an unchanged agent fails.",
     ),
     "estimand": Choice(
-        "`suite` asks whether these cases got worse; `users` whether other cases like them would.",
-        words=("suite", "users"),
+        "`suite` asks whether these cases got worse; `users` whether other cases like them would; `traffic` "
+        "weighs them by the requests that resemble them.",
+        words=("suite", "users", "traffic"),
     ),
     "test": Choice(
         "`exact` allows for the noise of trials; `point` compares the plain numbers.",

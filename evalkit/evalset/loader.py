@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import msgspec
-
 from evalkit.core.eval_set import AgentSpec, Case, EvalSet, MetricSpec, Rule, TrafficSection
 from evalkit.core.judgement import JudgeSpec
 from evalkit.core.literals import Json
@@ -48,6 +46,7 @@ from evalkit.evalset.nodes import (
     quote_short,
 )
 from evalkit.evalset.repeated_problems import RepeatedProblems
+from evalkit.evalset.traffic_mix import attach_mix, describe_content, mix_path
 from evalkit.evalset.traffic_section import read_traffic
 from evalkit.evalset.value_types import Keys
 from evalkit.evalset.yaml import parse_yaml
@@ -94,8 +93,10 @@ def load_evalset(path: Path, *, root: Path) -> tuple[EvalSet, list[Problem]]:
     gate = (shared.gate if own.gate is None else own.gate) or ()
     # After merging, because a rule of the set may narrow a metric of the project file.
     metrics, gate = add_call_metrics(metrics, gate, problems)
+    name = _read_name(fields, path)
+    gate = attach_mix(gate, mix_path(path, name), root, problems)
     evalset = EvalSet(
-        name=_read_name(fields, path),
+        name=name,
         path=display_path(path),
         description=fields.text("description") or "",
         # An unreadable agent was reported; the shared one avoids a second problem, that there is none.
@@ -299,14 +300,12 @@ def _read_cases(fields: FieldReader, files: _CaseFiles) -> tuple[Case, ...]:
 
 
 def _digest_set(cases: Sequence[Case], metrics: Iterable[MetricSpec], gate: Iterable[Rule]) -> str:
-    rules = [msgspec.to_builtins(rule) for rule in gate]
     drafts = [case.id for case in cases if case.draft is not None]
     return digest(
         {
             **({"drafts": drafts} if drafts else {}),
             "cases": [[case.id, case.digest, case.tags, case.cluster] for case in cases],
             "metrics": [[spec.name, spec.ref, spec.args, spec.tags] for spec in metrics],
-            # A rule that moves to another line is still the same rule.
-            "gate": [{key: rule[key] for key in rule if key != "where"} for rule in rules],
+            "gate": [describe_content(rule) for rule in gate],
         }
     )

@@ -7,6 +7,7 @@ __all__ = [
     "evidence",
     "judge_trust",
     "limits",
+    "model_move",
     "next_stage",
     "outcome",
     "paired",
@@ -15,4 +16,5 @@ __all__ = [
     "preflight",
     "sequential",
     "simulation",
+    "traffic",
 ]

@@ -32,6 +32,7 @@ from evalkit.gate.findings import describe_finding, describe_limit, explain_impo
 from evalkit.gate.phrases import finite_or_none, format_hits, format_interval, format_sample
 from evalkit.gate.plans import plan_text
 from evalkit.gate.rule_warnings import warn_of_blind_spot, warn_of_direction
+from evalkit.gate.traffic import describe_weights
 from evalkit.stats.intervals import Interval
 
 _MAX_NAMED_HITS = 3
@@ -71,6 +72,7 @@ def check_change(
     notes = (
         power,
         *population,
+        *describe_weights(rule, evidence),
         *warn_of_direction(rule, evidence.pairs),
         *(warn_of_blind_spot(rule, evidence.base) if is_blind else ()),
     )
@@ -179,6 +181,8 @@ def _change_sentence(
     sizes = _sizes_text(evidence.pairs)
     if rule.estimand == "users":
         sizes = f"for other cases like these; {_sizes_text(evidence.pairs, _sample_text(evidence))}"
+    if rule.estimand == "traffic":
+        sizes = f"weighed by traffic; {sizes}"
     before, now = _before_and_now(evidence, unit)
     sentences = (
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now}{' in a typical case' * scale.is_log}",

@@ -23,6 +23,7 @@ from evalkit.gate.evidence import (
 from evalkit.gate.graded import measure_graded
 from evalkit.gate.hits import find_hits, is_binary
 from evalkit.gate.population import estimate_for_users
+from evalkit.gate.traffic import measure_for_traffic
 from evalkit.stats.distributions import Floats
 from evalkit.stats.exchange_test import ExchangeTest, compare_passes
 from evalkit.stats.intervals import Interval
@@ -47,8 +48,11 @@ def measure_change(rule: Rule, pairs: PairedScores, *, level: float | None = Non
 
     Raises:
         NotComparable: the change cannot be expressed as a share of the baseline.
+        Undecidable: the rule weighs cases by traffic, and has no weights for them.
     """
     level = level or rule.alpha
+    if rule.estimand == "traffic":
+        return measure_for_traffic(rule, pairs.keep_first_trials(), level)
     if rule.stat in QUANTILE_LEVELS:
         return _measure_quantile(rule, pairs.keep_first_trials(), level)
     if rule.stat == "rate" or is_binary(pairs):

@@ -26,6 +26,7 @@ from evalkit.gate.phrases import format_sample
 from evalkit.gate.plans import advise_trials, design_from_baseline
 from evalkit.gate.preferences import explain_undecidable_preference
 from evalkit.gate.sequential import adjust_rule_for_look
+from evalkit.gate.traffic import MISSING_WEIGHTS
 from evalkit.stats.group_sequential import simulate_looks, whole_alpha
 from evalkit.stats.sample_size import chance_to_pass, critical_value
 from evalkit.stats.unchanged import find_trials_to_pass, simulate_unchanged
@@ -70,6 +71,11 @@ def _explain_undecidable(rule: Rule, planned: PlannedRun, base: ScoreTable | Non
         return _explain_unprovable_breaks(rule, planned, base) if base is not None else ""
     if rule.test == "point" or not rule.metric:
         return ""
+    if rule.estimand == "traffic":
+        if rule.mix is None:
+            return f"cannot be decided: {MISSING_WEIGHTS}."
+        # Weights cannot make it easier to decide than other cases like these.
+        rule = replace(rule, estimand="users")
     if rule.is_tested:
         return _explain_undecidable_change(rule, planned, base) if base is not None else ""
     return _explain_unprovable_limit(rule, planned)

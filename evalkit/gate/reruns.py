@@ -24,7 +24,12 @@ from evalkit.stats.group_sequential import list_looks
 
 
 def is_sequential(rule: Rule, baseline: ScoreTable) -> bool:
-    """Return whether a rule tests if a 0/1 metric got worse, which more trials can decide."""
+    """Return whether a rule tests if a 0/1 metric got worse, which more trials can decide.
+
+    Rules weighed by traffic use only the first trial of a run with looks.
+    """
+    if rule.estimand == "traffic":
+        return False
     is_binary = rule.stat == "mean" and _is_binary(baseline, rule.metric)
     return rule.is_tested and (rule.stat == "rate" or is_binary)
 

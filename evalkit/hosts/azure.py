@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Mapping
 from urllib.parse import quote
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.literals import Json
-from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment
-from evalkit.hosts.rest_api import (
-    RETRY_DELAYS_S,
-    RequestRefused,
-    RestApi,
-    get_id,
-    get_object,
-    get_objects,
-    get_text,
-)
+from evalkit.hosts.build_variables import check_number, read_sha, read_token
+from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment, Posted
+from evalkit.hosts.rest_api import RestApi, get_id, get_object, get_objects, get_text
 
 _VERSION = "api-version=7.1"
-_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _NAME = re.compile(r"[\w .()-]+")
-_SHA = re.compile(r"[0-9a-f]{40,64}")
 _STATES = {"success": "succeeded", "failure": "failed", "error": "error"}
 
 
@@ -41,17 +31,17 @@ class AzurePullRequest:
         self._pull = f"{project}/_apis/git/{pull}"
         self._page = page
 
-    async def find_comments(self, marker: str) -> AsyncIterator[HostComment]:
-        """Yield the comments that begin with a marker and that the owner of the token wrote."""
+    async def read_comments(self) -> AsyncIterator[HostComment]:
+        """Yield the first comment of each thread that the owner of the token wrote."""
         user = await self.api.request("GET", "_apis/connectionData?api-version=7.1-preview.1")
         own = get_id(get_object(user, "authenticatedUser"))
         threads = await self.api.request("GET", f"{self._pull}/threads?{_VERSION}")
         for thread in get_objects(threads, "value"):
             for each in get_objects(thread, "comments")[:1]:
-                text = get_text(each, "content")
                 is_own = bool(own) and get_id(get_object(each, "author")) == own
-                if is_own and not each.get("isDeleted") and text.startswith(marker):
-                    yield HostComment(f"{get_id(thread)}/{get_id(each)}", text, self._page)
+                if is_own and not each.get("isDeleted"):
+                    place = f"{get_id(thread)}/{get_id(each)}"
+                    yield HostComment(place, get_text(each, "content"), self._page)
 
     async def create_comment(self, draft: CommentDraft) -> str:
         """Post a new thread with one comment and return its URL."""
@@ -83,13 +73,10 @@ class AzurePullRequest:
         await self.api.request("POST", f"{self._pull}/statuses?{_VERSION}", body)
         return self._page
 
-    def explain_refusal(self, refusal: RequestRefused, what: Literal["comment", "status"]) -> str:
-        """Return why a request was refused, and what the token needs."""
-        # Azure answers a wrong token with its sign-in page.
-        if refusal.status not in (0, 302, 401, 403, 404):
-            return str(refusal)
+    def name_permission(self, what: Posted) -> str:
+        """Return what the token needs to post, as a sentence."""
         return (
-            f"{refusal} If the token may not set a {what}, give the build service of the project the permission "
+            f"If the token may not set a {what}, give the build service of the project the permission "
             f"`Contribute to pull requests` in the security settings of the repository."
         )
 
@@ -100,9 +87,7 @@ def _find_thread_status(draft: CommentDraft) -> str:
 
 
 def find_azure_pull_request(
-    environ: Mapping[str, str],
-    number: int | None,
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+    environ: Mapping[str, str], number: int | None
 ) -> AzurePullRequest | None:
     """Return the pull request of this pipeline run; None if it has none.
 
@@ -117,13 +102,13 @@ def find_azure_pull_request(
             "SYSTEM_COLLECTIONURI, SYSTEM_TEAMPROJECT, and BUILD_REPOSITORY_ID name no repository. Post from a "
             "pipeline of Azure DevOps."
         )
-    found = str(number) if number else environ.get("SYSTEM_PULLREQUEST_PULLREQUESTID", "")
-    headers = _find_authorization(environ)
-    if not _NUMBER.fullmatch(found):
+    authorization = _find_authorization(environ)
+    found = check_number(str(number or environ.get("SYSTEM_PULLREQUEST_PULLREQUESTID", "")))
+    if not found:
         return None
     project, repository = quote(project, safe=""), quote(repository, safe="")
     return AzurePullRequest(
-        RestApi(address, headers, environ, retry_delays_s),
+        RestApi(address, authorization, environ),
         project=project,
         pull=f"repositories/{repository}/pullRequests/{found}",
         page=f"{address}/{project}/_git/{repository}/pullrequest/{found}",
@@ -131,22 +116,19 @@ def find_azure_pull_request(
     )
 
 
-def _find_authorization(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the header of the job's own token, or of a personal one.
+def _find_authorization(environ: Mapping[str, str]) -> str:
+    """Return the header for the job's own token, or of a personal one.
 
     Raises:
         InvalidInput: the environment has neither.
     """
-    if token := environ.get("SYSTEM_ACCESSTOKEN", ""):
-        return {"Authorization": f"Bearer {token}"}
-    if token := environ.get("AZURE_DEVOPS_EXT_PAT", ""):
-        return {"Authorization": f"Basic {base64.b64encode(f':{token}'.encode()).decode()}"}
-    raise InvalidInput.single(
-        "SYSTEM_ACCESSTOKEN is not set. In the step: env: {SYSTEM_ACCESSTOKEN: $(System.AccessToken)}"
-    )
+    remedy = "In the step: env: {SYSTEM_ACCESSTOKEN: $(System.AccessToken)}"
+    token = read_token(environ, "SYSTEM_ACCESSTOKEN", "AZURE_DEVOPS_EXT_PAT", remedy=remedy)
+    if environ.get("SYSTEM_ACCESSTOKEN"):
+        return f"Bearer {token}"
+    return f"Basic {base64.b64encode(f':{token}'.encode()).decode()}"
 
 
 def find_azure_sha(environ: Mapping[str, str]) -> str:
     """Return the commit that is built; empty if the environment names none."""
-    sha = environ.get("SYSTEM_PULLREQUEST_SOURCECOMMITID", "")
-    return sha if _SHA.fullmatch(sha) else ""
+    return read_sha(environ, "SYSTEM_PULLREQUEST_SOURCECOMMITID")

@@ -7,28 +7,16 @@ and secrets". Comments there support no HTML and at most 32,768 characters.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Mapping
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.literals import Json
-from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment
-from evalkit.hosts.rest_api import (
-    RETRY_DELAYS_S,
-    RequestRefused,
-    RestApi,
-    get_id,
-    get_object,
-    get_objects,
-    get_text,
-)
+from evalkit.hosts.build_variables import check_number, read_sha, read_token
+from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment, Posted
+from evalkit.hosts.rest_api import RestApi, get_id, get_object, get_text
 
 _API = "https://api.bitbucket.org/2.0"
-_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _NAME = re.compile(r"[A-Za-z0-9_.{}-]+")
-_SHA = re.compile(r"[0-9a-f]{12,64}")
-_PAGE = 100
-_MAX_PAGES = 50
 _MAX_KEY_CHARS = 40
 _STATES = {"success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}
 
@@ -43,21 +31,16 @@ class BitbucketPullRequest:
         self._page = page
         self._build_page = build_page
 
-    async def find_comments(self, marker: str) -> AsyncIterator[HostComment]:
-        """Yield the comments that begin with a marker and were not deleted.
+    async def read_comments(self) -> AsyncIterator[HostComment]:
+        """Yield the comments that were not deleted.
 
         An access token belongs to no user, so the author cannot be checked. Bitbucket refuses to update a
         comment of somebody else.
         """
-        for page in range(1, _MAX_PAGES + 1):
-            path = f"{self._comments}?pagelen={_PAGE}&page={page}"
-            reply = await self.api.request("GET", path)
-            for each in get_objects(reply, "values"):
+        async for each in self.api.read_pages(self._comments, size="pagelen", name="values"):
+            if not each.get("deleted"):
                 text = get_text(get_object(each, "content"), "raw")
-                if not each.get("deleted") and text.startswith(marker):
-                    yield HostComment(get_id(each), text, self._find_url(each))
-            if not get_text(reply, "next"):
-                return
+                yield HostComment(get_id(each), text, self._find_url(each))
 
     def _find_url(self, comment: Json) -> str:
         return f"{self._page}#comment-{get_id(comment)}"
@@ -85,21 +68,14 @@ class BitbucketPullRequest:
         await self.api.request("POST", f"commit/{self.sha}/statuses/build", body)
         return self._build_page
 
-    def explain_refusal(self, refusal: RequestRefused, what: Literal["comment", "status"]) -> str:
-        """Return why a request was refused, and what the token needs."""
-        if refusal.status not in (401, 403, 404):
-            return str(refusal)
+    def name_permission(self, what: Posted) -> str:
+        """Return what the token needs to post, as a sentence."""
         scope = "pullrequest:write" if what == "comment" else "repository:write"
-        return (
-            f"{refusal} BITBUCKET_ACCESS_TOKEN must be an access token of the repository with the scope "
-            f"`{scope}`."
-        )
+        return f"BITBUCKET_ACCESS_TOKEN must be an access token of the repository with the scope `{scope}`."
 
 
 def find_bitbucket_pull_request(
-    environ: Mapping[str, str],
-    number: int | None,
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+    environ: Mapping[str, str], number: int | None
 ) -> BitbucketPullRequest | None:
     """Return the pull request of this pipeline; None if it has none.
 
@@ -112,21 +88,21 @@ def find_bitbucket_pull_request(
         raise InvalidInput.single(
             "BITBUCKET_WORKSPACE and BITBUCKET_REPO_SLUG name no repository. Post from Bitbucket Pipelines."
         )
-    token = environ.get("BITBUCKET_ACCESS_TOKEN", "")
-    if not token:
-        raise InvalidInput.single(
-            "BITBUCKET_ACCESS_TOKEN is not set. Create an access token of the repository with the scope "
-            "`pullrequest:write`, and add it as a secured variable."
-        )
-    found = str(number) if number else environ.get("BITBUCKET_PR_ID", "")
-    if not _NUMBER.fullmatch(found):
+    token = read_token(
+        environ,
+        "BITBUCKET_ACCESS_TOKEN",
+        remedy="Create an access token of the repository with the scope `pullrequest:write`, and add it as a "
+        "secured variable.",
+    )
+    found = check_number(str(number or environ.get("BITBUCKET_PR_ID", "")))
+    if not found:
         return None
     home = environ.get("BITBUCKET_GIT_HTTP_ORIGIN", f"https://bitbucket.org/{workspace}/{name}")
     address = (
         f"{environ.get('BITBUCKET_API_URL', _API).rstrip('/')}/repositories/{workspace}/{name}"
     )
     return BitbucketPullRequest(
-        RestApi(address, {"Authorization": f"Bearer {token}"}, environ, retry_delays_s),
+        RestApi(address, f"Bearer {token}", environ),
         number=found,
         page=f"{home}/pull-requests/{found}",
         sha=find_bitbucket_sha(environ),
@@ -136,5 +112,4 @@ def find_bitbucket_pull_request(
 
 def find_bitbucket_sha(environ: Mapping[str, str]) -> str:
     """Return the commit that is built; empty if the environment names none."""
-    sha = environ.get("BITBUCKET_COMMIT", "")
-    return sha if _SHA.fullmatch(sha) else ""
+    return read_sha(environ, "BITBUCKET_COMMIT")

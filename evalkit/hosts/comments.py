@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from evalkit.hosts.rest_api import RequestRefused, RestApi
 
 PostOutcome: TypeAlias = Literal["created", "updated", "unchanged", "skipped", "refused"]
+Posted: TypeAlias = Literal["comment", "status", "check"]
 StatusState: TypeAlias = Literal["success", "failure", "error"]
 
 MAX_STATUS_CHARS = 130
@@ -57,7 +58,7 @@ class NoPullRequest(Exception):
 
 
 class PullRequestHost(Protocol):
-    """A pull or merge request on its host. Every method but `explain_refusal` raises `RequestRefused`."""
+    """A pull or merge request on its host. Every method but `name_permission` raises `RequestRefused`."""
 
     @property
     def api(self) -> RestApi:
@@ -67,8 +68,8 @@ class PullRequestHost(Protocol):
     def sha(self) -> str:
         """The head commit of the request; empty if the environment does not name it."""
 
-    def find_comments(self, marker: str) -> AsyncIterator[HostComment]:
-        """Yield the comments of evalkit that begin with a marker. Raises NoPullRequest as well."""
+    def read_comments(self) -> AsyncIterator[HostComment]:
+        """Yield the comments that evalkit may have written. Raises NoPullRequest as well."""
 
     async def create_comment(self, draft: CommentDraft) -> str:
         """Post a new comment and return its URL."""
@@ -79,15 +80,17 @@ class PullRequestHost(Protocol):
     async def set_status(self, status: CommitStatus) -> str:
         """Set the status of the head commit and return its URL."""
 
-    def explain_refusal(self, refusal: RequestRefused, what: Literal["comment", "status"]) -> str:
-        """Return why a request was refused, and what the token lacks."""
+    def name_permission(self, what: Posted) -> str:
+        """Return what the token needs to post, as a sentence."""
 
 
 async def post_comment(host: PullRequestHost, draft: CommentDraft) -> PostResult:
     """Post a comment, or replace the one that begins with the same marker."""
     try:
         async with host.api:
-            async for found in host.find_comments(draft.marker):
+            async for found in host.read_comments():
+                if not found.text.startswith(draft.marker):
+                    continue
                 # An edit may notify subscribers, even without a change.
                 if found.text.strip() == draft.text.strip():
                     return PostResult("unchanged", found.url)
@@ -98,7 +101,7 @@ async def post_comment(host: PullRequestHost, draft: CommentDraft) -> PostResult
     except NoPullRequest as reason:
         return PostResult("skipped", str(reason))
     except RequestRefused as refusal:
-        return PostResult("refused", host.explain_refusal(refusal, "comment"))
+        return PostResult("refused", explain_refusal(refusal, host, "comment"))
 
 
 async def post_status(host: PullRequestHost, status: CommitStatus) -> PostResult:
@@ -107,4 +110,9 @@ async def post_status(host: PullRequestHost, status: CommitStatus) -> PostResult
         async with host.api:
             return PostResult("created", await host.set_status(status))
     except RequestRefused as refusal:
-        return PostResult("refused", host.explain_refusal(refusal, "status"))
+        return PostResult("refused", explain_refusal(refusal, host, "status"))
+
+
+def explain_refusal(refusal: RequestRefused, host: PullRequestHost, what: Posted) -> str:
+    """Return why a request was refused and, if the token may be the reason, what it needs."""
+    return f"{refusal} {host.name_permission(what)}" if refusal.is_denial else str(refusal)

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.files import read_stored_file
 from evalkit.core.literals import Json
-from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment, NoPullRequest
-from evalkit.hosts.rest_api import (
-    RETRY_DELAYS_S,
-    RequestRefused,
-    RestApi,
-    get_id,
-    get_object,
-    get_objects,
-    get_text,
-)
+from evalkit.hosts.build_variables import check_sha, read_token
+from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment, NoPullRequest, Posted
+from evalkit.hosts.rest_api import RestApi, get_id, get_object, get_objects, get_text
 
 _API = "https://api.github.com"
-# Values from the environment become part of a URL, so they must match in full.
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
-_SHA = re.compile(r"[0-9a-f]{40,64}")
-_PAGE = 100
-_MAX_PAGES = 50
+_PERMISSIONS = {
+    "comment": "pull-requests: write",
+    "status": "statuses: write",
+    "check": "checks: write",
+}
 _TRUSTED_ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
 """Authors, in addition to bots, whose comment is updated. Anybody else could copy the marker."""
 
@@ -54,23 +48,17 @@ class GitHubPullRequest:
         """The head commit; empty if the event does not name it."""
         return self.pull.sha
 
-    async def find_comments(self, marker: str) -> AsyncIterator[HostComment]:
-        """Yield the comments that begin with a marker, if a bot or a trusted author wrote them."""
+    async def read_comments(self) -> AsyncIterator[HostComment]:
+        """Yield the comments that a bot or a trusted author wrote."""
         self._number = self._number or await self._find_number()
         if self.pull.number and self.pull.sha and not await self._is_head():
             raise NoPullRequest(f"{self.pull.sha[:10]} is no longer the newest commit")
-        # The API cannot search comments, so read page by page.
-        for page in range(1, _MAX_PAGES + 1):
-            path = f"issues/{self._number}/comments?per_page={_PAGE}&page={page}"
-            comments = get_objects(await self.api.request("GET", path))
-            for each in comments:
-                is_bot = get_text(get_object(each, "user"), "type") == "Bot"
-                trusted = is_bot or get_text(each, "author_association") in _TRUSTED_ASSOCIATIONS
-                body = get_text(each, "body")
-                if trusted and body.startswith(marker):
-                    yield HostComment(get_id(each), body, get_text(each, "html_url"))
-            if len(comments) < _PAGE:
-                return
+        # The API cannot search comments.
+        async for each in self.api.read_pages(f"issues/{self._number}/comments"):
+            is_bot = get_text(get_object(each, "user"), "type") == "Bot"
+            if is_bot or get_text(each, "author_association") in _TRUSTED_ASSOCIATIONS:
+                body, url = get_text(each, "body"), get_text(each, "html_url")
+                yield HostComment(get_id(each), body, url)
 
     async def _find_number(self) -> int:
         """Return the number of the open pull request with the branch and the head commit."""
@@ -106,28 +94,17 @@ class GitHubPullRequest:
         made = await self.api.request("POST", f"statuses/{self.sha}", status._asdict())
         return get_text(made, "url")
 
-    def explain_refusal(
-        self, refusal: RequestRefused, what: Literal["comment", "status", "check"]
-    ) -> str:
-        """Return why a request was refused, and the permission to add."""
-        permission = {
-            "comment": "pull-requests: write",
-            "status": "statuses: write",
-            "check": "checks: write",
-        }[what]
-        if refusal.status not in (401, 403, 404):
-            return str(refusal)
+    def name_permission(self, what: Posted) -> str:
+        """Return the permission to add."""
         return (
-            f"{refusal} The token lacks permission. Add to the job's permissions:\n"
-            f"  permissions:\n    contents: read\n    {permission}\n"
+            f"The token lacks permission. Add to the job's permissions:\n"
+            f"  permissions:\n    contents: read\n    {_PERMISSIONS[what]}\n"
             f"In a pull request from a fork, no token has it; `evalkit init --forks` writes workflows for that."
         )
 
 
 def find_github_pull_request(
-    environ: Mapping[str, str],
-    number: int | None,
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+    environ: Mapping[str, str], number: int | None
 ) -> GitHubPullRequest | None:
     """Return the pull request of this workflow run; None if its event has none.
 
@@ -135,26 +112,22 @@ def find_github_pull_request(
         InvalidInput: this is no workflow run, it has no token, or its event cannot be read.
     """
     name = environ.get("GITHUB_REPOSITORY", "")
-    token = environ.get("GITHUB_TOKEN") or environ.get("GH_TOKEN", "")
     if not _REPOSITORY.fullmatch(name):
         raise InvalidInput.single(
             "GITHUB_REPOSITORY names no repository. Post from a workflow on GitHub, or set it to "
             "owner/name."
         )
-    if not token:
-        raise InvalidInput.single(
-            "GITHUB_TOKEN is not set. In the workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
-        )
+    remedy = "In the workflow: env: {GITHUB_TOKEN: '${{ github.token }}'}"
+    token = read_token(environ, "GITHUB_TOKEN", "GH_TOKEN", remedy=remedy)
     pull = read_github_event(environ, number)
     if pull is None:
         return None
     headers = {
         "Accept": "application/vnd.github+json",
-        "Authorization": f"Bearer {token}",
         "X-GitHub-Api-Version": "2022-11-28",
     }
     address = f"{environ.get('GITHUB_API_URL', _API).rstrip('/')}/repos/{name}"
-    return GitHubPullRequest(RestApi(address, headers, environ, retry_delays_s), pull)
+    return GitHubPullRequest(RestApi(address, f"Bearer {token}", environ, headers), pull)
 
 
 def read_github_event(environ: Mapping[str, str], number: int | None) -> PullRequest | None:
@@ -173,8 +146,7 @@ def read_github_event(environ: Mapping[str, str], number: int | None) -> PullReq
         raise InvalidInput.single(f"{path}: not a GitHub event: {error}.") from error
     request = get_object(event, "pull_request") or get_object(event, "issue")
     run = get_object(event, "workflow_run")
-    sha = get_text(get_object(request, "head"), "sha") or get_text(run, "head_sha")
-    sha = sha if _SHA.fullmatch(sha) else ""
+    sha = check_sha(get_text(get_object(request, "head"), "sha") or get_text(run, "head_sha"))
     found = number or request.get("number")
     if isinstance(found, int) and found > 0:
         return PullRequest(number=found, sha=sha)

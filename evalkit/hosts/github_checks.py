@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from evalkit.core.literals import Json
 from evalkit.core.safe_text import escape_unsafe, one_line
-from evalkit.hosts.comments import CommitStatus, PostResult
+from evalkit.hosts.comments import CommitStatus, PostResult, explain_refusal
 from evalkit.hosts.github import GitHubPullRequest
 from evalkit.hosts.rest_api import RequestRefused, get_id, get_text
 from evalkit.report.annotations import Annotation
@@ -61,7 +61,7 @@ async def post_check(pull: GitHubPullRequest, check: CheckRun) -> PostResult:
                 more: Json = {"output": _describe_output(check, batch)}
                 await pull.api.request("PATCH", f"check-runs/{get_id(made)}", more)
     except RequestRefused as refusal:
-        return PostResult("refused", pull.explain_refusal(refusal, "check"))
+        return PostResult("refused", explain_refusal(refusal, pull, "check"))
     return PostResult("created", get_text(made, "html_url"))
 
 

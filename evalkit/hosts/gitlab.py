@@ -6,28 +6,15 @@ Fields: docs.gitlab.com, "Notes API", "Commits API", and "Predefined CI/CD varia
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Literal
-from urllib.parse import quote
+from collections.abc import AsyncIterator, Mapping
 
 from evalkit.core.errors import InvalidInput
 from evalkit.core.literals import Json
-from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment
-from evalkit.hosts.rest_api import (
-    RETRY_DELAYS_S,
-    RequestRefused,
-    RestApi,
-    get_id,
-    get_object,
-    get_objects,
-    get_text,
-)
+from evalkit.hosts.build_variables import check_number, read_first, read_sha, read_token
+from evalkit.hosts.comments import CommentDraft, CommitStatus, HostComment, Posted
+from evalkit.hosts.rest_api import RestApi, get_id, get_object, get_text
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
-_SHA = re.compile(r"[0-9a-f]{40,64}")
 _OPEN_REQUEST = re.compile(r"[^,!]+!([1-9][0-9]*)")
-_PAGE = 100
-_MAX_PAGES = 50
 _STATES = {"success": "success", "failure": "failed", "error": "failed"}
 
 
@@ -41,18 +28,12 @@ class GitLabMergeRequest:
         self._notes = f"{self._project}/merge_requests/{number}/notes"
         self._page = page
 
-    async def find_comments(self, marker: str) -> AsyncIterator[HostComment]:
-        """Yield the notes that begin with a marker and that the owner of the token wrote."""
+    async def read_comments(self) -> AsyncIterator[HostComment]:
+        """Yield the notes that the owner of the token wrote."""
         own = get_id(await self.api.request("GET", "user"))
-        for page in range(1, _MAX_PAGES + 1):
-            query = f"order_by=created_at&sort=asc&per_page={_PAGE}&page={page}"
-            notes = get_objects(await self.api.request("GET", f"{self._notes}?{query}"))
-            for each in notes:
-                body = get_text(each, "body")
-                if get_id(get_object(each, "author")) == own and body.startswith(marker):
-                    yield HostComment(get_id(each), body, self._find_url(each))
-            if len(notes) < _PAGE:
-                return
+        async for each in self.api.read_pages(f"{self._notes}?order_by=created_at&sort=asc"):
+            if get_id(get_object(each, "author")) == own:
+                yield HostComment(get_id(each), get_text(each, "body"), self._find_url(each))
 
     def _find_url(self, note: Json) -> str:
         return f"{self._page}#note_{get_id(note)}"
@@ -76,21 +57,17 @@ class GitLabMergeRequest:
         made = await self.api.request("POST", f"{self._project}/statuses/{self.sha}", body)
         return get_text(made, "target_url")
 
-    def explain_refusal(self, refusal: RequestRefused, what: Literal["comment", "status"]) -> str:
-        """Return why a request was refused, and what the token needs."""
-        if refusal.status not in (401, 403, 404):
-            return str(refusal)
+    def name_permission(self, what: Posted) -> str:
+        """Return what the token needs to post, as a sentence."""
         return (
-            f"{refusal} The token may not set a {what}. GITLAB_TOKEN must be a token with the scope `api` and "
+            f"The token may not set a {what}. GITLAB_TOKEN must be a token with the scope `api` and "
             f"the role Developer in the project of the merge request. Merge requests from forks get no "
             f"variables of the project."
         )
 
 
 def find_gitlab_merge_request(
-    environ: Mapping[str, str],
-    number: int | None,
-    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+    environ: Mapping[str, str], number: int | None
 ) -> GitLabMergeRequest | None:
     """Return the merge request of this pipeline; None if it has none.
 
@@ -98,24 +75,24 @@ def find_gitlab_merge_request(
         InvalidInput: the environment names no API or project, or has no token.
     """
     address = environ.get("CI_API_V4_URL", "")
-    project = environ.get("CI_MERGE_REQUEST_PROJECT_ID") or environ.get("CI_PROJECT_ID", "")
-    if not address or not _NUMBER.fullmatch(project):
+    project = check_number(read_first(environ, "CI_MERGE_REQUEST_PROJECT_ID", "CI_PROJECT_ID"))
+    if not address or not project:
         raise InvalidInput.single(
             "CI_API_V4_URL and CI_PROJECT_ID name no project. Post from a job of GitLab CI."
         )
-    token = environ.get("GITLAB_TOKEN", "")
-    if not token:
-        raise InvalidInput.single(
-            "GITLAB_TOKEN is not set. Create a project access token with the scope `api`, and add it as a "
-            "masked CI/CD variable. The job's own CI_JOB_TOKEN may not comment."
-        )
-    found = str(number) if number else _find_number(environ)
-    if not _NUMBER.fullmatch(found):
+    token = read_token(
+        environ,
+        "GITLAB_TOKEN",
+        remedy="Create a project access token with the scope `api`, and add it as a masked CI/CD variable. "
+        "The job's own CI_JOB_TOKEN may not comment.",
+    )
+    found = check_number(str(number or _find_number(environ)))
+    if not found:
         return None
-    home = environ.get("CI_MERGE_REQUEST_PROJECT_URL") or environ.get("CI_PROJECT_URL", "")
+    home = read_first(environ, "CI_MERGE_REQUEST_PROJECT_URL", "CI_PROJECT_URL")
     return GitLabMergeRequest(
-        RestApi(address, {"PRIVATE-TOKEN": token}, environ, retry_delays_s),
-        project=quote(project, safe=""),
+        RestApi(address, f"Bearer {token}", environ),
+        project=project,
         number=found,
         page=f"{home}/-/merge_requests/{found}",
         sha=find_gitlab_sha(environ),
@@ -132,5 +109,4 @@ def _find_number(environ: Mapping[str, str]) -> str:
 
 def find_gitlab_sha(environ: Mapping[str, str]) -> str:
     """Return the commit that is built; empty if the environment names none."""
-    sha = environ.get("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or environ.get("CI_COMMIT_SHA", "")
-    return sha if _SHA.fullmatch(sha) else ""
+    return read_sha(environ, "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA", "CI_COMMIT_SHA")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,9 +12,7 @@ from evalkit.hosts.comments import PullRequestHost
 from evalkit.hosts.github import find_github_pull_request, find_github_sha
 from evalkit.hosts.gitlab import find_gitlab_merge_request, find_gitlab_sha
 
-_Find: TypeAlias = Callable[
-    [Mapping[str, str], int | None, Sequence[float]], PullRequestHost | None
-]
+_Find: TypeAlias = Callable[[Mapping[str, str], int | None], PullRequestHost | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

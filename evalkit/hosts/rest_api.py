@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,33 +14,47 @@ from evalkit import __version__
 from evalkit.agents.network_errors import RETRYABLE_STATUSES, choose_proxy, get_host
 from evalkit.core.literals import Json
 
-RETRY_DELAYS_S = (1.0, 4.0)
+_RETRY_DELAYS_S = (1.0, 4.0)
 """Seconds before the second and the third attempt of a request."""
 
+_DENIALS = (203, 302, 401, 403, 404)
+"""Azure answers a wrong token with its sign-in page (203), or redirects to it (302)."""
+
+_PAGE = 100
+_MAX_PAGES = 50
 _TIMEOUT_S = 30
 _MAX_REASON_CHARS = 200
 
 
 class RequestRefused(Exception):
-    """A request that its host did not grant; `status` is 0 without an HTTP error."""
+    """A request that its host did not grant; `is_denial` says whether the token may be the reason."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
-        self.status = status
+        self.is_denial = status in _DENIALS
 
 
 class RestApi:
-    """An API at an address, with the headers that authorize its requests; an async context manager."""
+    """An API at an address; an async context manager.
+
+    `authorization` is the header of that name. Unlike other headers, aiohttp sends it to no other host when
+    the API redirects.
+    """
 
     def __init__(
         self,
         address: str,
-        headers: Mapping[str, str],
+        authorization: str,
         environ: Mapping[str, str],
-        retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+        headers: Mapping[str, str] | None = None,
+        retry_delays_s: Sequence[float] = _RETRY_DELAYS_S,
     ) -> None:
         self.address = address.rstrip("/")
-        self._headers = {"User-Agent": f"evalkit/{__version__}", **headers}
+        self._headers = {
+            "User-Agent": f"evalkit/{__version__}",
+            "Authorization": authorization,
+            **(headers or {}),
+        }
         self._proxy = choose_proxy(urlsplit(self.address), environ)
         self._retry_delays_s = retry_delays_s
 
@@ -66,22 +80,43 @@ class RestApi:
                 ) as reply:
                     content = await reply.read()
                     status = reply.status
+                    first_status = (*reply.history, reply)[0].status
             except (aiohttp.ClientError, TimeoutError) as error:
                 # What was to be made may exist even if the reply was lost, and must not be made twice.
                 if delay_s is None or method == "POST":
                     message = f"{get_host(url)} could not be reached: {type(error).__name__}."
-                    raise RequestRefused(0, message) from error
+                    raise RequestRefused(message) from error
             else:
                 parsed = _parse(content)
                 if status < 300 and parsed is None:
-                    raise RequestRefused(0, f"{get_host(url)} did not reply in JSON.")
+                    raise RequestRefused(f"{get_host(url)} did not reply in JSON.", first_status)
                 if status < 300:
                     return parsed
                 if status not in RETRYABLE_STATUSES or delay_s is None:
                     message = f"{get_host(url)} answered HTTP {status} {_find_reason(parsed)}."
-                    raise RequestRefused(status, message)
+                    raise RequestRefused(message, status)
             await asyncio.sleep(delay_s)
         raise AssertionError("the last attempt returns or raises")
+
+    async def read_pages(
+        self, path: str, *, size: str = "per_page", name: str = ""
+    ) -> AsyncIterator[dict[str, Json]]:
+        """Yield the objects of a list page by page, or those of the list under a key of the reply.
+
+        `size` is the parameter for the length of a page. A reply that is an object has the address of its
+        `next` page, and a list that is shorter than its page is the last one.
+
+        Raises:
+            RequestRefused: as `request` does.
+        """
+        separator = "&" if "?" in path else "?"
+        for page in range(1, _MAX_PAGES + 1):
+            reply = await self.request("GET", f"{path}{separator}{size}={_PAGE}&page={page}")
+            found = get_objects(reply, name)
+            for each in found:
+                yield each
+            if not (get_text(reply, "next") if name else len(found) == _PAGE):
+                return
 
 
 def _parse(content: bytes) -> Json:

@@ -147,7 +147,7 @@ def find_chat_judge_problems(
 ) -> list[str]:
     """Return what would prevent a call; `reserved` are the keys that `extra` may not have."""
     return [
-        *find_body_problems(arguments.model, arguments.extra, reserved),
+        *find_body_problems(arguments, reserved),
         *arguments.resolve_endpoint(environ).find_problems(),
         *find_unset_variables(arguments.headers.values(), environ),
         *find_header_problems(arguments.headers, environ),

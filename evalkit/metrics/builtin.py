@@ -104,6 +104,11 @@ class BuiltIn:
         return True
 
     @property
+    def judges_answers(self) -> bool:
+        """Whether it can find an answer wrong."""
+        return not self.is_measurement
+
+    @property
     def waits(self) -> bool:
         """Whether scoring waits for other processes."""
         return False
@@ -158,6 +163,11 @@ class AnswerMetric(BuiltIn):
     def needs_expected(self) -> bool:
         """Whether the case needs a label; an argument may take its place."""
         return True
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether it compares with what is right for the case, not with the same text for all."""
+        return self.needs_expected
 
     def expected_value(self, case: Case) -> Json:
         """Return the part of the label to compare with, or None if the case has none."""

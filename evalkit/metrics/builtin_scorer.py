@@ -76,6 +76,11 @@ class BuiltInScorer(Scorer):
         return self.metric.is_measurement
 
     @property
+    def judges_answers(self) -> bool:
+        """Whether the metric can find an answer wrong."""
+        return self.metric.judges_answers
+
+    @property
     def waits(self) -> bool:
         """Whether scoring waits for other processes."""
         return self.metric.waits

@@ -32,6 +32,11 @@ class Scorer(ABC):
         return False
 
     @property
+    def judges_answers(self) -> bool:
+        """Whether it can find an answer wrong: by a label, a rubric, or code of the user."""
+        return not self.is_measurement
+
+    @property
     def waits(self) -> bool:
         """Whether scoring waits for something outside of this process, so that others can run."""
         return True

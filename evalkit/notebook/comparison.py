@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from evalkit.core.format import format_count
-from evalkit.notebook.tables import Table
+from evalkit.notebook.tables import ShownAsTable, Table
 from evalkit.report import diff_content
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ MAX_SHOWN_CASES = 20
 METRIC_COLUMNS = ("metric", "tag", "unit", "base", "candidate", "difference", "cases", "why_not")
 
 
-class RunComparison:
+class RunComparison(ShownAsTable):
     """A baseline compared with a run, with the numbers and words of `evalkit diff`."""
 
     def __init__(self, diff: Diff) -> None:
@@ -98,12 +98,3 @@ class RunComparison:
             rows=tuple(metrics),
             notes=self.notes,
         )
-
-    def _repr_html_(self) -> str:
-        return self._table.to_html()
-
-    def _repr_markdown_(self) -> str:
-        return self._table.to_markdown()
-
-    def __repr__(self) -> str:
-        return self._table.to_text()

@@ -16,7 +16,7 @@ from evalkit.core.literals import Outcome
 from evalkit.core.run import Run
 from evalkit.evalset.project import Project
 from evalkit.notebook.comparison import RunComparison
-from evalkit.notebook.tables import Table
+from evalkit.notebook.tables import ShownAsTable, Table
 from evalkit.store.frames import Frames, build_frames
 from evalkit.store.last_command import find_last_command, find_only_run
 from evalkit.store.refs import BaselineChoice, resolve_run
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from evalkit.report.model import Diff, Report
 
 
-class _Tables:
+class _Tables(ShownAsTable):
     """What one run and several have in common: their tables, which are made when first used."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -154,15 +154,6 @@ class LoadedRun(_Tables):
             return Table(heading=f"Baseline of {what}", sentences=(counts,))
         return _verdict_table(report, what, counts)
 
-    def _repr_html_(self) -> str:
-        return self._table.to_html()
-
-    def _repr_markdown_(self) -> str:
-        return self._table.to_markdown()
-
-    def __repr__(self) -> str:
-        return self._table.to_text()
-
 
 class LoadedRuns(_Tables):
     """Several stored runs in common tables. A notebook shows one line for each run."""
@@ -182,15 +173,6 @@ class LoadedRuns(_Tables):
             rows.append((outcome, run.evalset, run.agent_version, run.id))
         heading = format_count(len(rows), "run")
         return Table(heading=heading, titles=("verdict", "set", "version", "run"), rows=tuple(rows))
-
-    def _repr_html_(self) -> str:
-        return self._table.to_html()
-
-    def _repr_markdown_(self) -> str:
-        return self._table.to_markdown()
-
-    def __repr__(self) -> str:
-        return self._table.to_text()
 
 
 def load_run(ref: str, folder: str | Path = ".") -> LoadedRun:

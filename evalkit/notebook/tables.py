@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from html import escape
 
@@ -63,6 +64,24 @@ class Table:
                 screen.fold_all(self.notes),
             ]
         ).rstrip("\n")
+
+
+class ShownAsTable(ABC):
+    """An object that a notebook shows as its table."""
+
+    @property
+    @abstractmethod
+    def _table(self) -> Table:
+        """The table."""
+
+    def _repr_html_(self) -> str:
+        return self._table.to_html()
+
+    def _repr_markdown_(self) -> str:
+        return self._table.to_markdown()
+
+    def __repr__(self) -> str:
+        return self._table.to_text()
 
 
 def _html(text: str) -> str:

@@ -34,18 +34,19 @@ def render_batch(
 
     With `verbose`, every run has one, with every row of every table; if `is_short`, none has.
     """
+    reported = [
+        part for part in batch.parts if part.report and not is_short and (verbose or part.exit_code)
+    ]
     summary = join_sections(
         [
-            _table(batch, screen),
+            _table(batch, reported, screen),
             _notes(batch, screen),
             _next_steps(batch, screen),
             _verdict(batch, screen),
         ]
     )
     shown = [
-        render_terminal(part.report, screen, verbose=verbose)
-        for part in batch.parts
-        if part.report and not is_short and (verbose or part.exit_code)
+        render_terminal(part.report, screen, verbose=verbose) for part in reported if part.report
     ]
     if not shown:
         return summary
@@ -76,7 +77,8 @@ def _style(part: BatchPart) -> Style:
     return OUTCOME_STYLES[part.report.gate_result.outcome]
 
 
-def _table(batch: Batch, screen: Screen) -> list[str]:
+def _table(batch: Batch, reported: Sequence[BatchPart], screen: Screen) -> list[str]:
+    """Return a row for each run, and why runs did not pass, unless a report above says it."""
     rows = []
     for part in batch.parts:
         shown = part.headline
@@ -89,7 +91,11 @@ def _table(batch: Batch, screen: Screen) -> list[str]:
         titles=titles if any(row[2] for row in rows) else (),
         shrinkable={2: 12, 1: 12},
     )
-    explained = [part for part in batch.parts if part.word != "PASS"]
+    explained = [
+        part
+        for part in batch.parts
+        if part.word != "PASS" and not any(part is each for each in reported)
+    ]
     reasons = [
         line
         for part in explained

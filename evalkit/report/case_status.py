@@ -21,7 +21,7 @@ STATUS_TEXTS: dict[CaseStatus, str] = {
     "error": "not completely scored",
     "flaky": "passes in some trials and fails in others",
     "still_failing": "fails as in the baseline",
-    "not_run": "was not run",
+    "not_run": "was not run, or not in every trial",
     "fixed": "failed in the baseline, passes now",
     "passed": "passes in every trial",
     "not_scored": "was not scored",
@@ -299,6 +299,7 @@ def _trial_reason(result: CaseResult) -> str:
         for trial in result.trials:
             if trial.state in ERROR_STATES:
                 return _trial_error_text(trial)
+    if result.status == "not_run" and result.trials:
         return f"{result.due - len(result.trials)} of {result.due} not run"
     failed = representative_trial(result.trials, passed=False)
     hit = result.change.on_metric

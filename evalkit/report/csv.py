@@ -72,6 +72,7 @@ HISTORY_COLUMNS = (
     "cost_usd",
     "judge_cost_usd",
     "agent",
+    "verdict",
     "outcome",
     "baseline",
     "threshold",
@@ -178,6 +179,7 @@ def _history_row(row: HistoryRow, part: HistoryMetric | HistoryThreshold) -> Ite
     values = msgspec.to_builtins(row)
     values["errors"] = sum(row.errors.values())
     result = row.result
+    values["verdict"] = result.word if result is not None else None
     values["outcome"] = result.outcome if result is not None else None
     values["baseline"] = result.baseline if result is not None else None
     own = msgspec.to_builtins(part)

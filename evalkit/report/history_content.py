@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import dropwhile, pairwise
@@ -140,11 +140,26 @@ def minute_text(created: str) -> str:
     return f"{day_text(created)}, {created[11:16]}" if len(created) >= 16 else created
 
 
-def summarize_history(rows: Sequence[HistoryRow]) -> tuple[str, str]:
+def describe_runs(
+    own: Sequence[HistoryRow], rows: Sequence[HistoryRow], agents: Mapping[str, str] | None = None
+) -> str:
+    """Return which of all rows those of one agent are, as an adjective and an end: `whole runs of bot.py`.
+
+    It is just `runs` if they are all. `agents` has a shorter name for each agent.
+    """
+    runs = "whole runs" if any(row.selection for row in rows) else "runs"
+    if not own or len({row.agent for row in rows}) < 2:
+        return runs
+    name = own[0].agent
+    return f"{runs} of {(agents or {}).get(name, name) or 'no agent'}"
+
+
+def summarize_history(rows: Sequence[HistoryRow], runs: str = "runs") -> tuple[str, str]:
     """Return since when the newest result holds, and then its reason and the count of each result.
 
     Args:
         rows: the rows of one agent, oldest first.
+        runs: what they are, for a reader who sees others too; from `describe_runs`.
     """
     decided = [row for row in rows if row.result is not None]
     if not decided:
@@ -154,11 +169,12 @@ def summarize_history(rows: Sequence[HistoryRow]) -> tuple[str, str]:
     counts = Counter(outcomes)
     if len(counts) == 1 and len(decided) > 1:
         which = "Both" if len(decided) == 2 else f"All {len(decided)}"
-        return f"{which} runs {OUTCOMES[outcome]}.", _describe_newest(decided[-1])
+        return f"{which} {runs} {OUTCOMES[outcome]}.", _describe_newest(decided[-1])
     since, last = _find_streak(outcomes)
     first = _describe_streak(decided, since, last)
     parts = [f"{counts[each]} {OUTCOMES[each]}" for each in OUTCOMES if counts[each]]
-    total = f"Of {format_count(len(decided), 'run')}, {', '.join(parts)}."
+    count = format_count(1, "run") if len(decided) == 1 else f"{len(decided):,} {runs}"
+    total = f"Of {count}, {', '.join(parts)}."
     return f"{first}.", " ".join(filter(None, (_describe_newest(decided[-1]), total)))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from evalkit.compare.history import HistoryRow
-from evalkit.core.format import format_count
 from evalkit.core.literals import Outcome
 from evalkit.report.content import NO_VALUE, change_cell, value_cell
 from evalkit.report.history_content import (
     Series,
     build_series,
+    describe_runs,
     group_by_agent,
     list_definition_changes,
     minute_text,
@@ -37,7 +37,7 @@ _COUNTED: dict[Outcome, str] = {
     "fail": "failed",
 }
 _MIN_ROWS = 5
-_NARROW = {"agent": 12, "now with": 8, "errors": 8, "version": 8}
+_NARROW = {"agent": 12, "errors": 8, "version": 8}
 """The columns that may be cut, in the order in which they shrink, with their least widths."""
 
 
@@ -68,7 +68,7 @@ def history_text(
     end = [
         _constant_lines(own, rows, screen),
         screen.fold_all(notes, indent="  - ", hang="    "),
-        [_closing_line(name, own, screen)],
+        [_closing_line(name, own, rows, screen)],
     ]
     newest_first = list(reversed(rows))
     # Title row, two blank lines around the table, and the line for the next prompt.
@@ -100,7 +100,7 @@ def _headline(
     name: str, own: Sequence[HistoryRow], rows: Sequence[HistoryRow], screen: Screen
 ) -> list[str]:
     word, style = _newest_verdict(own)
-    since, why = summarize_history(own)
+    since, why = summarize_history(own, describe_runs(own, rows, shorten_agents(rows)))
     other = "" if word == "PASS" or "last PASS" in since else _other_pass_text(own, rows)
     text = " ".join(filter(None, (f"{name}: {since}", other, why)))
     indent = f"{word}  " if word else ""
@@ -277,15 +277,19 @@ def _errors_text(row: HistoryRow) -> str:
 
 
 def _note_text(row: HistoryRow, changed: str) -> str:
-    notes = (f"another {changed}" if changed else "", "some cases" if row.selection else "")
+    notes = (f"new {changed}" if changed else "", "some cases" if row.selection else "")
     return ", ".join(filter(None, notes))
 
 
-def _closing_line(name: str, rows: Sequence[HistoryRow], screen: Screen) -> str:
-    word, style = _newest_verdict(rows)
-    runs = [row for row in rows if row.kind == "run"]
+def _closing_line(
+    name: str, own: Sequence[HistoryRow], rows: Sequence[HistoryRow], screen: Screen
+) -> str:
+    word, style = _newest_verdict(own)
+    runs = [row for row in own if row.kind == "run"]
     counts = Counter(row.result.outcome for row in runs if row.result is not None)
     results = ", ".join(f"{counts[each]} {_COUNTED[each]}" for each in _COUNTED if counts[each])
-    text = "  ".join(filter(None, (name, format_count(len(runs), "run"), results)))
+    what = describe_runs(own, rows, shorten_agents(rows))
+    what = what.replace("runs", "run", 1) if len(runs) == 1 else what
+    text = "  ".join(filter(None, (name, f"{len(runs):,} {what}", results)))
     start = f"{screen.paint(word, style)}  " if word else ""
     return f"{start}{screen.show(text, screen.columns - len(word) - 2)}"

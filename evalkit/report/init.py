@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from evalkit.core.format import format_count
 from evalkit.core.run import Run
 from evalkit.core.safe_text import escape_unsafe
 from evalkit.report.screen import Screen, join_sections
+
+MAX_FILES_OF_FOLDER = 5
+"""How many files of one folder are listed by name."""
 
 MAX_LEFT_OUT = 10
 """How many rows without a case are listed."""
@@ -32,9 +38,9 @@ def init_text(started: InitResult, screen: Screen) -> str:
     """Render the files, then each command on one line, so that it can be copied."""
     files = [
         "Written:" if started.written else "Nothing to write: every file is there already.",
-        *(f"  {name}" for name in started.written),
+        *_list_files(started.written),
         *(["Removed:"] if started.removed else []),
-        *(f"  {name}" for name in started.removed),
+        *_list_files(started.removed),
     ]
     left_out = [f"  {message}" for message in started.left_out[:MAX_LEFT_OUT]]
     if more := len(started.left_out) - len(left_out):
@@ -44,6 +50,19 @@ def init_text(started: InitResult, screen: Screen) -> str:
     commands = [f"  {escape_unsafe(command)}" for command in started.commands]
     sections = [screen.fold_all(lines, hang="    ") for lines in (files, started.notes, rows)]
     return join_sections([*sections, ["Next:", *commands] if commands else []])
+
+
+def _list_files(names: Sequence[str]) -> list[str]:
+    """Return a row for each file, or one for all files of a folder with many."""
+    folders = [PurePath(name).parent for name in names]
+    counts = Counter(folders)
+    rows = [
+        f"  {folder}/ ({counts[folder]} files)"
+        if counts[folder] > MAX_FILES_OF_FOLDER
+        else f"  {name}"
+        for name, folder in zip(names, folders, strict=True)
+    ]
+    return list(dict.fromkeys(rows))
 
 
 def stored_answers_text(run: Run, screen: Screen) -> str:

@@ -65,6 +65,12 @@ class CommandHints:
         """Return the command that records a baseline of several trials per case."""
         return f"evalkit baseline {self.name_set(run)}"
 
+    def compare_now(self, run: Run, baseline: Run) -> str:
+        """Return the command that runs the agent and that of the baseline in turns, without the baseline."""
+        return (
+            f"evalkit run {self.name_set(run)} --against {baseline.header.git_commit[:10] or 'REF'}"
+        )
+
     def accept(self, run: Run) -> str:
         """Return the command that accepts the edits that a change makes to its gate."""
         base = run.header.base_commit[:10]

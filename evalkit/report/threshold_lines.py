@@ -22,6 +22,7 @@ _PLOT_SIZES = (34, 28, 22)
 _MIN_PLOT_SCREEN = 110
 _SHORT_INTERVAL = 15
 _MAX_SENTENCES = 8
+_OPEN_MEANS = "INCONCLUSIVE: too few cases or trials to prove a pass or a failure"
 _RIGHT = (2, 3)
 
 
@@ -50,6 +51,11 @@ def threshold_lines(report: Report, screen: Screen, *, folds_passes: bool) -> li
         more = " more" if shown else ""
         folded = screen.fold(f"{len(held)}{more}: {names}", indent="  PASS  ", hang=" " * 8)
         lines += screen.paint_start(folded, "PASS", "good", indent="  ")
+    if report.gate_result.outcome == "fail" and any(
+        check.outcome == "inconclusive" for check in shown
+    ):
+        folded = screen.fold(_OPEN_MEANS, indent="  ", hang="    ")
+        lines += [screen.paint(line, "dim") for line in folded]
     return lines
 
 

@@ -22,6 +22,7 @@ class CheckedSet:
     thresholds: int
     scored_by: Mapping[str, int]
     tags: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +69,7 @@ def validation_text(
         lines.append(f"{found.path}: OK, {sizes}")
         lines += _counts("scored by", found.scored_by, found.cases)
         lines += _counts("tags", found.tags, found.cases)
+        lines += [f"  warning: {warning}" for warning in found.warnings]
     return join_folded(lines, screen)
 
 

@@ -163,7 +163,8 @@ def _meaning(check: Check) -> str:
 
 
 def _scope(check: Check) -> str:
-    return " for other cases like these" if check.rule.estimand == "users" else ""
+    scopes = {"users": " for other cases like these", "traffic": " weighed by traffic"}
+    return scopes.get(check.rule.estimand, "")
 
 
 def _ruled_out_text(check: Check, unit: str) -> str:

@@ -13,4 +13,5 @@ __all__ = [
     "records",
     "scheduler",
     "signals",
+    "unjudged_labels",
 ]

@@ -21,6 +21,7 @@ from evalkit.runner.answer_cache import open_answer_cache, open_answer_store
 from evalkit.runner.cost_warnings import add_cost_warnings
 from evalkit.runner.guarded_agent import guard_agent
 from evalkit.runner.header import build_rescore_header, build_run_header
+from evalkit.runner.looks import count_planned_looks, find_next_stage
 from evalkit.runner.plan import open_plan
 from evalkit.runner.records import (
     BaselineReader,
@@ -167,17 +168,13 @@ def _settle_header(
     """Return the header of the run to continue, or the new one with its number of looks."""
     if earlier:
         return refuse_if_changed(earlier.run.header, header)
-    if baseline is None:
-        return header
-    from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415 - loads numpy
-
     return replace(header, looks=count_planned_looks(plan, baseline))
 
 
 def _load_looks() -> NextStageFinder:
-    """Import and return the function that finds the next stage; it loads numpy, which takes 0.1 s."""
-    import evalkit.compare.history  # noqa: F401, PLC0415 - needed at the end of every run
-    from evalkit.runner.looks import find_next_stage  # noqa: PLC0415
+    """Return the function that finds the next stage, after loading numpy, which takes 0.1 s."""
+    import evalkit.compare.history  # noqa: PLC0415 - needed at the end of every run
+    import evalkit.gate.next_stage  # noqa: F401, PLC0415
 
     return find_next_stage
 

@@ -6,8 +6,6 @@ from dataclasses import replace
 
 from evalkit.agents.registry import check_agent
 from evalkit.core.run import Run, RunHeader
-from evalkit.gate.next_stage import decide_stage
-from evalkit.gate.sequential import find_most_trials
 from evalkit.runner.records import Plan
 
 
@@ -17,8 +15,11 @@ def count_planned_looks(plan: Plan, baseline: Run | None) -> int:
     A shard takes no looks, because `evalkit merge` decides all shards together. A recording limits the
     trials to those that it contains, and a budget to those that it buys.
     """
-    if plan.settings.trials != "auto" or plan.selection.shard:
+    if plan.settings.trials != "auto" or plan.selection.shard or baseline is None:
         return 0
+    # Imported here, because it loads numpy, which a number without looks does not need.
+    from evalkit.gate.sequential import find_most_trials  # noqa: PLC0415
+
     most = find_most_trials(plan.gate, baseline)
     if plan.budget is not None:
         most = min(most, plan.budget.plan.looks)
@@ -31,6 +32,8 @@ def _can_run_trials(plan: Plan, trials: int) -> bool:
 
 def find_next_stage(plan: Plan, run: Run, baseline: Run) -> RunHeader | None:
     """Return the header of the next stage of a run that finished a stage; None if the run is complete."""
+    from evalkit.gate.next_stage import decide_stage  # noqa: PLC0415 - it loads numpy
+
     settings = plan.settings
     next_header = decide_stage(
         plan.gate,

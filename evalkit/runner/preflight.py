@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 from evalkit.core.run import Run
+from evalkit.runner.looks import count_planned_looks
 from evalkit.runner.records import Plan
+from evalkit.runner.unjudged_labels import find_unjudged_labels
 
 
 def estimate_cost(baseline: Run | None, trials: int) -> float | None:
@@ -30,6 +32,7 @@ def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]
     """Return the cautions of the metrics, and the reasons why this run cannot decide some thresholds."""
     used = {scorer.info.name: scorer for scorers in plan.scorers.values() for scorer in scorers}
     cautions = [f"{name}: {scorer.caution}" for name, scorer in used.items() if scorer.caution]
+    cautions += find_unjudged_labels(plan)
     # Shards are decided together, by `evalkit merge`.
     if plan.selection.shard or not any(
         rule.metric or rule.broken_cases is not None for rule in plan.gate
@@ -38,7 +41,6 @@ def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]
     # These load numpy, which a gate without such rules does not need.
     from evalkit.compare.scores import build_score_table  # noqa: PLC0415
     from evalkit.gate.preflight import PlannedRun, find_undecidable  # noqa: PLC0415
-    from evalkit.runner.looks import count_planned_looks  # noqa: PLC0415
 
     looks = count_planned_looks(plan, baseline)
     planned = PlannedRun(

@@ -6,6 +6,8 @@ __all__ = [
     "association",
     "change_points",
     "clustered",
+    "concordance",
+    "conformal_test",
     "distributions",
     "exchange_test",
     "group_sequential",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import inf, isfinite, log, sqrt
+from math import exp, inf, isfinite, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -53,9 +53,8 @@ class Records:
 class ClusteredEstimate:
     """An estimate with the influence of each user on it, shape (user_count,), which sum up to 0.
 
-    `records` is their (weighted) number. `effective_users` is how many users with equally many records
-    would vary as much (Kish 1965). `bounds` returns the interval whose bounds are each wrong with
-    probability at most alpha.
+    `records` is their (weighted) number. `effective_users` is how many users with equally many records would
+    vary as much (Kish 1965). `bounds` returns the interval at an alpha, which each bound has for itself.
     """
 
     value: float
@@ -150,7 +149,7 @@ def estimate_quantile(
     def bounds(alpha: float) -> Interval:
         if share.users * min(level, 1 - level) < MIN_BEYOND_QUANTILE:
             return Interval(-inf, inf)
-        # The interval is centered at the level, not at the share of the value, which ties raise.
+        # Centered at the level, not at the share of the value, which ties raise.
         around = share.bounds(alpha)
         low, high = level - (share.value - around.low), level + (around.high - share.value)
         return Interval(
@@ -200,24 +199,30 @@ def compare_estimates(
 def correlate(one: ClusteredEstimate, other: ClusteredEstimate) -> float:
     """Return the correlation (-1..1) of two estimates that have users in common."""
     product = sqrt(float(np.sum(one.influence**2)) * float(np.sum(other.influence**2)))
-    if product <= _TINY:
-        return 0.0
-    return min(max(float(np.sum(one.influence * other.influence)) / product, -1.0), 1.0)
+    shared = float(np.sum(one.influence * other.influence))
+    return min(max(shared / product, -1.0), 1.0) if product > _TINY**2 else 0.0
 
 
-def predict_period(value: float, earlier: Floats, alpha: float) -> Interval:
+def predict_period(
+    value: float, earlier: Floats, alpha: float, *, is_share: bool = False
+) -> Interval:
     """Return the interval of the difference between a period and earlier ones that vary among themselves.
 
     `earlier`, shape (periods,), are the values of at least two equal periods. If nothing changed, a period
-    is one more draw from the same distribution, and the difference to the mean of the others has Student's
-    distribution with one degree of freedom less than there are earlier periods (Hahn and Meeker 1991, 4.7).
-    This holds also if the same users are in all periods.
+    is one more draw from the same distribution, which Student's prediction interval contains, with one
+    degree of freedom less than there are earlier periods (Hahn and Meeker 1991, 4.7). The bounds are the
+    value minus those. This holds also if the same users are in all periods. Shares between 0 and 1 vary
+    more evenly as logits.
     """
-    periods = earlier.size
-    difference = value - float(np.mean(earlier))
-    deviation = float(np.std(earlier, ddof=1)) * sqrt(1 + 1 / periods)
-    half = t_quantile(alpha, periods - 1) * deviation
-    return Interval(difference - half, difference + half)
+    is_logit = is_share and bool(np.all((earlier > 0) & (earlier < 1)))
+    known = np.log(earlier / (1 - earlier)) if is_logit else earlier
+    center, deviation = float(np.mean(known)), float(np.std(known, ddof=1))
+    half = t_quantile(alpha, earlier.size - 1) * deviation * sqrt(1 + 1 / earlier.size)
+    ends = [center + half, center - half]
+    if is_logit:
+        # exp(710) overflows a float.
+        ends = [1 / (1 + exp(min(-end, 700.0))) for end in ends]
+    return Interval(value - ends[0], value - ends[1])
 
 
 def find_p_value(is_excluded: Callable[[float], bool]) -> float:

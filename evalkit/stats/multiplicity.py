@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalkit.stats.association import count_sharers
-from evalkit.stats.distributions import exchange_pmf
 
 
 def holm_levels(p_values: Sequence[float], alphas: Sequence[float]) -> list[float]:
@@ -42,6 +41,8 @@ class CaseTest:
 
 def compare_case(base_passed: int, base_trials: int, passed: int, trials: int) -> CaseTest:
     """Test whether a case passes less often than before, with at least one trial on each side."""
+    from evalkit.stats.distributions import exchange_pmf  # noqa: PLC0415 - it loads numpy
+
     total_passed = base_passed + passed
     pmf = exchange_pmf(base_trials, trials)[total_passed]
     fewest = max(0, total_passed - base_trials)

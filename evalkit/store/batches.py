@@ -1,7 +1,8 @@
-"""Store what became of each set of a command that ran several, so that its runs are found together.
+"""Store what became of each set of a command, so that its runs are found together, and a missing one is named.
 
-Such a command has a folder `.evalkit/runs/<id>/` with the file `batch.json` in place of a run. It is written
+A command has a folder `.evalkit/runs/<id>/` with the file `batch.json` in place of a run. It is written
 before the first set is checked, and after each set. What a killed command did not write is never green.
+A command that ran one set keeps it only if that was refused, or if an older command's record is newest.
 """
 
 from __future__ import annotations
@@ -89,6 +90,12 @@ class BatchWriter:
         entries[number] = entry
         self.record = replace(self.record, entries=tuple(entries))
         self._write()
+
+    def remove(self) -> None:
+        """Delete the record of a command whose stored run says all that the record does."""
+        with contextlib.suppress(OSError):
+            (self._folder / BATCH_FILE).unlink()
+            self._folder.rmdir()
 
     def append(self, entries: Iterable[BatchEntry]) -> None:
         """Store sets that have no run, after the others.

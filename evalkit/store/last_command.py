@@ -156,5 +156,7 @@ def find_only_run(entries: tuple[BatchEntry, ...], ref: str) -> str:
         )
     [entry] = entries
     if not entry.has_run or not entry.run_id:
-        raise InvalidInput.single(f"{ref!r}: {entry.label} has no run: {entry.problem}")
+        stored = f" What it stored: evalkit show {entry.run_id}" if entry.run_id else ""
+        why = entry.problem.removeprefix(f"{entry.label}: ")
+        raise InvalidInput.single(f"{ref!r}: {entry.label} has no result: {why}{stored}")
     return entry.run_id

@@ -56,6 +56,19 @@ def choose_stored_baseline(run: Run, choice: BaselineChoice) -> BaselineChoice:
     return choice
 
 
+def fix_baseline(choice: BaselineChoice, *, root: Path, cwd: Path) -> BaselineChoice:
+    """Return the choice with the id of its run, so that `latest` never means the command that asks.
+
+    A choice that names no run is returned unchanged.
+    """
+    if choice.ref is None or choice.uses_own or path_exists(cwd / choice.ref):
+        return choice
+    try:
+        return replace(choice, ref=find_run_folder(choice.ref, root).name)
+    except (InvalidInput, StoreError):
+        return choice  # the command that reads it reports the problem
+
+
 def resolve_run(
     ref: str,
     *,

@@ -2,6 +2,7 @@
 
 __all__ = [
     "alignment",
+    "case_weights",
     "columns",
     "dashboard_page",
     "dashboard_source",
@@ -24,6 +25,7 @@ __all__ = [
     "report_documents",
     "report_record",
     "report_text",
+    "request_facts",
     "request_list",
     "rubric_files",
     "sample_cases",
@@ -33,4 +35,8 @@ __all__ = [
     "sampled_sets",
     "sampling",
     "table",
+    "validation",
+    "validation_text",
+    "version_outcomes",
+    "weigh_text",
 ]

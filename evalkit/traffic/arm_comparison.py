@@ -50,7 +50,7 @@ def compare_arms(
         )
         for arm in arms
     ]
-    tested = [(measure, stat) for measure in facts.measures for stat in measure.stats]
+    tested = [(measure, stat) for measure in facts.measures for stat in measure.reported_stats]
     found = [_compare(facts, sides, measure, stat, len(tested)) for measure, stat in tested]
     seen = [np.bincount(facts.users[side.chosen], minlength=facts.user_count) > 0 for side in sides]
     return ArmComparison(

@@ -176,7 +176,7 @@ def _bound_change(
         if is_log and not (now.value > 0 and min(periods) > 0):
             return Interval(-inf, inf)
         values = [log(each) if is_log else each for each in (now.value, *periods)]
-        by_period = predict_period(values[0], np.array(values[1:]), alpha)
+        by_period = predict_period(values[0], np.array(values[1:]), alpha, is_share=not is_log)
         return Interval(min(by_users.low, by_period.low), max(by_users.high, by_period.high))
 
     return bounds

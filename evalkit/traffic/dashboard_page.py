@@ -47,6 +47,7 @@ def render_dashboard(dashboard: Dashboard) -> str:
         for panel in whole.panels
     }
     values = {dimension: list(known) for dimension, known in dashboard.dimensions.items()}
+    used = _used_dimensions(dashboard.requests, values)
     return render_page(
         "dashboard.html.j2",
         styles=("dashboard.css",),
@@ -71,8 +72,8 @@ def render_dashboard(dashboard: Dashboard) -> str:
         unknown=dashboard.unknown,
         never=dashboard.never,
         tables=list(enumerate(dashboard.tables)),
-        requests=[_request_view(each, values) for each in dashboard.requests],
-        request_dimensions=_used_dimensions(dashboard.requests, values),
+        requests=[_request_view(each, values, used) for each in dashboard.requests],
+        request_dimensions=used,
         reasons=list(dict.fromkeys(word for each in dashboard.requests for word in each.reasons)),
         requests_about=dashboard.requests_about,
         meanings=dashboard.meanings,
@@ -139,8 +140,13 @@ def _used_dimensions(
     return [name for name in values if any(each.values.get(name) for each in requests)]
 
 
-def _request_view(request: NotableRequest, values: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Return a request with the numbers of its values, by which the script filters."""
+def _request_view(
+    request: NotableRequest, values: Mapping[str, Sequence[str]], used: Sequence[str]
+) -> dict[str, Any]:
+    """Return a request with the numbers of its values, by which the script filters.
+
+    It has no numbers for dimensions that are unknown for all, such as attributes of spans.
+    """
     numbers = {
         number: "".join(
             f"[{known.index(value)}]"
@@ -148,6 +154,7 @@ def _request_view(request: NotableRequest, values: Mapping[str, Sequence[str]]) 
             if value in known
         )
         for number, (dimension, known) in enumerate(values.items())
+        if dimension in used
     }
     return {
         "request": request,

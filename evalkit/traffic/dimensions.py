@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from evalkit.core.errors import InvalidInput
+from evalkit.traffic.request_facts import name_attribute
 from evalkit.traffic.table import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Dimension:
 
 def select_name(by: str) -> str:
     """Return SQL over `facts` for the name of a request's group; for `tool` a list of them."""
-    return DIMENSIONS.get(by) or quote_name(by)
+    return DIMENSIONS.get(by) or quote_name(name_attribute(by))
 
 
 def find_groups(connection: duckdb.DuckDBPyConnection, by: str) -> Dimension:
@@ -129,22 +130,29 @@ def choose_groups(connection: duckdb.DuckDBPyConnection, dimension: Dimension) -
 
 
 def read_filters(texts: Sequence[str]) -> str:
-    """Return SQL over `facts` for conditions such as `version=v3`, `day=2026-11-23..2026-11-29`.
+    """Return SQL over `facts` for conditions such as `version=v3`, `day=2026-11-23..2026-11-29`, or `tool!=ping`.
 
-    Conditions on one dimension are alternatives; those on different ones have to be met together.
+    Values of one dimension are alternatives. All else has to be met together.
 
     Raises:
         InvalidInput: a condition is not valid.
     """
-    conditions: dict[str, list[str]] = {}
+    wanted: dict[str, list[str]] = {}
+    unwanted = []
     for text in texts:
         by, equals, value = text.partition("=")
-        if not (by in DIMENSIONS and equals and value):
+        name = by.removesuffix("!")
+        if not (name in DIMENSIONS and equals and value):
             raise InvalidInput.single(
-                f"{text!r} is no condition. Write {', '.join(f'{each}=…' for each in DIMENSIONS)}."
+                f"{text!r} is no condition. Write {', '.join(f'{each}=…' for each in DIMENSIONS)}, "
+                "or != to leave requests out."
             )
-        conditions.setdefault(by, []).append(_read_condition(by, value))
-    return " and ".join(f"({' or '.join(each)})" for each in conditions.values()) or "true"
+        if by == name:
+            wanted.setdefault(by, []).append(_read_condition(by, value))
+        else:
+            unwanted.append(f"({_read_condition(name, value)}) is not true")
+    chosen = [f"({' or '.join(each)})" for each in wanted.values()]
+    return " and ".join([*chosen, *unwanted]) or "true"
 
 
 def _read_condition(by: str, value: str) -> str:

@@ -160,9 +160,9 @@ def estimate_part(
 
     for measure in facts.measures:
         requests = int(np.count_nonzero(facts.sizes[measure.name][part.index]))
-        has_ranks = measure.kind == "value" and len(stats) > 1
+        has_ranks = len(measure.reported_stats) > 1 and len(stats) > 1
         ranks = part.rank(facts, measure) if has_ranks else None
-        for stat in measure.stats:
+        for stat in measure.reported_stats:
             if stat in stats:
                 found = estimate_cluster(facts, part, measure, stat, ranks) if requests else None
                 yield to_estimate(measure, stat, found, requests)

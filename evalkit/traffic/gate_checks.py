@@ -156,7 +156,7 @@ def _finish(pending: PendingChange, level: float) -> TrafficCheck:
     check = Check(
         rule=rule,
         outcome=outcome,
-        sentence=change_sentence(pending, decided, outcome),
+        sentence=change_sentence(pending, decided, outcome, level),
         baseline=pending.compared.base.value,
         candidate=pending.compared.candidate.value,
         difference=finite_or_none(scale.as_change(pending.harm)),

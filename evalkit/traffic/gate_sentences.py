@@ -62,8 +62,13 @@ def limit_sentence(
     )
 
 
-def change_sentence(pending: PendingChange, decided: Outcome, outcome: Outcome) -> str:
-    """Return the sentence of a threshold that compares, which is `decided` but for missing data."""
+def change_sentence(
+    pending: PendingChange, decided: Outcome, outcome: Outcome, level: float
+) -> str:
+    """Return the sentence of a threshold that compares, which is `decided` but for missing data.
+
+    `level` is its share of alpha.
+    """
     data, rule, scale, limits = pending.data, pending.data.rule, pending.scale, pending.limits
     unit = data.measure.unit
     change = scale.as_change(pending.harm)
@@ -86,7 +91,7 @@ def change_sentence(pending: PendingChange, decided: Outcome, outcome: Outcome) 
     sizes = f"{_sizes(data.candidate)}; before {_earlier_sizes(data.earlier)}"
     return _add_problems(
         f"{outcome.upper()} {name_rule(rule)} {before} -> {now} "
-        f"({format_change(change, unit, extra)}, {interval}; {sizes}). {_finding(pending, decided)}",
+        f"({format_change(change, unit, extra)}, {interval}; {sizes}). {_finding(pending, decided, level)}",
         data,
         outcome,
     )
@@ -99,7 +104,7 @@ def _earlier_sizes(earlier: Sequence[Side]) -> str:
     return f"{format_count(known, 'request')} in {len(earlier)} periods"
 
 
-def _finding(pending: PendingChange, decided: Outcome) -> str:
+def _finding(pending: PendingChange, decided: Outcome, level: float) -> str:
     unit, noun = pending.data.measure.unit, pending.scale.noun
     allowed = _limit_text(pending, pending.limits.max_drop, unit)
     tolerated = _limit_text(pending, pending.limits.tolerated, unit)
@@ -108,7 +113,13 @@ def _finding(pending: PendingChange, decided: Outcome) -> str:
     if decided == "pass":
         return f"A {noun} of {tolerated} or more is ruled out."
     if pending.harm >= pending.limits.max_drop:
-        return f"A {noun} of {allowed} or more fails, and this one may be noise."
+        shared = ""
+        if level < pending.p_value <= pending.data.rule.alpha:
+            shared = (
+                f": p is {pending.p_value:.2g}, and its share of alpha is {level:.2g}, because several "
+                f"thresholds compare"
+            )
+        return f"A {noun} of {allowed} or more fails, and this one may be noise{shared}."
     return f"A {noun} of {tolerated} is neither proven nor ruled out."
 
 

@@ -49,6 +49,11 @@ class Measure:
         """The statistics that there are: the mean, and the percentiles of a value."""
         return ("mean", "p50", "p95", "p99") if self.kind == "value" else ("mean",)
 
+    @property
+    def reported_stats(self) -> tuple[Stat, ...]:
+        """The statistics in reports: of tokens, percentiles say little more than the mean."""
+        return ("mean",) if self.unit == "tokens" else self.stats
+
 
 def _rate(
     column: str, name: str, title: str, better: Literal["higher", "lower", ""], meaning: str

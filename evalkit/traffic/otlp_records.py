@@ -24,6 +24,12 @@ from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
 _LISTS = ("resourceSpans", "resourceLogs", "batches")
+_REASONS = {
+    "Error": "an id is neither hex nor base64",  # binascii.Error
+    "KeyError": "a required field is missing",
+    "RecursionError": "it is nested too deeply",
+}
+"""What is wrong with a record, by the name of the error; its text may quote the file."""
 
 
 def is_otlp(record: Json) -> bool:
@@ -66,9 +72,11 @@ class OtlpReader:
             yield from self._build_spans(spans)
             yield from self._build_logs(read_json_logs(record))
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-            # The text of the error may quote the file.
             kind = "no OTLP protobuf" if isinstance(record, bytes) else "no valid OTLP"
-            raise DamagedRecord(f"{kind} ({type(error).__name__})") from None
+            reason = _REASONS.get(
+                type(error).__name__, "a value has another type than in the format"
+            )
+            raise DamagedRecord(f"{kind}: {reason}") from None
 
     def _read_message(self, data: bytes) -> Iterator[TableRow]:
         # Messages of logs and of traces have the same outer form, and neither names itself.

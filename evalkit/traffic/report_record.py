@@ -39,7 +39,7 @@ class Group:
     """The requests of one version, model, tool, and so on.
 
     `estimates` has each measure that is known in any request of the whole report, in the order of
-    `MEASURES`, with every statistic of it. `errors` counts failed requests by type, the most frequent first.
+    `MEASURES`, with the statistics in `Measure.reported_stats`. `errors` counts failed requests by type, the most frequent first.
     """
 
     name: str

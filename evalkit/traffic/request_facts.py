@@ -21,9 +21,11 @@ the stored traffic that the next one might be missing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from evalkit.core.errors import InvalidInput
 from evalkit.traffic.table import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ OBJECTION = (
     r")"
 )
 """What an objection begins with, in lower case: English, German, French, and Spanish."""
+
+_ATTRIBUTE = re.compile(r"\w[\w.:/-]{0,99}")
 
 _PERSONAL = "<(?:email|phone|card|iban|national_id):[0-9a-f]{12}>"
 _HIDDEN = "<secret:[0-9a-f]{12}>"
@@ -185,12 +189,13 @@ def create_facts(
         connection: from `open_traffic`.
         redacted: the ids of the imports that replaced personal data.
         condition: SQL over the columns of `facts`; other requests are left out.
-        attributes: attributes of spans that become columns.
+        attributes: attributes of spans that become columns, named by `name_attribute`.
         maturity_h: hours after a request for which its feedback counts.
     """
+    names = [quote_name(name_attribute(name)) for name in attributes]
     columns = [
-        f", {_select_attribute(connection, name, number)} as {quote_name(name)}"
-        for number, name in enumerate(attributes)
+        f", {_select_attribute(connection, attribute, number)} as {name}"
+        for number, (attribute, name) in enumerate(zip(attributes, names, strict=True))
     ]
     more = "".join(columns)
     for macro in _MACROS:
@@ -234,6 +239,19 @@ def _find_repeated(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "create or replace temp table asked_again as select unnest($1::bigint[])", [places]
     )
+
+
+def name_attribute(name: str) -> str:
+    """Return the column of `facts` that has an attribute of spans.
+
+    Raises:
+        InvalidInput: it is no name of an attribute.
+    """
+    if not _ATTRIBUTE.fullmatch(name):
+        raise InvalidInput.single(
+            f"{name!r} is no attribute. Name one as spans have it, such as cloud.region."
+        )
+    return f"attribute {name}"
 
 
 def _select_attribute(connection: duckdb.DuckDBPyConnection, name: str, number: int) -> str:

@@ -63,17 +63,16 @@ def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
     import duckdb  # noqa: PLC0415 - it takes long, and callers check their input first
 
     connection = duckdb.connect()
-    views = {name: select_table(folder, name) for name in TABLES}
-    views["samples"] = _select_samples(folder)
-    for name, select in views.items():
+    for name in TABLES:
         try:
-            connection.execute(f"create view {name} as {select}")
+            connection.execute(f"create view {name} as {select_table(folder, name)}")
         except duckdb.Error as error:
             connection.close()
             reason = str(error).partition("\n")[0]
             raise StoreError(
                 f"{folder / name}: a stored file is damaged: {reason}. Delete its day, and import again."
             ) from error
+    connection.execute(f"create view samples as {_select_samples(folder)}")
     for setting in (
         f"allowed_directories = [{quote_text(str(folder))}]",
         "autoinstall_known_extensions = false",

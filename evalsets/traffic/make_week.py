@@ -155,9 +155,7 @@ class Session:
         self._name = f"session-{week.sessions:04}"
         is_out = (moment - MONDAY).days >= CANARY_DAY
         self._version = asker.version if is_out else VERSIONS[0]
-        self._variant = (
-            ("b" if asker.version is VERSIONS[1] else "a") if is_out else ""
-        )
+        self._variant = ("b" if asker.version is VERSIONS[1] else "a") if is_out else ""
 
     def run(self, cases: Sequence[Mapping[str, Any]]) -> None:
         """Ask a question, and others after it as a user would."""

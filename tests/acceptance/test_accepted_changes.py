@@ -55,8 +55,10 @@ def test_a_failure_is_accepted_for_its_commit_and_still_shown(
     other = git("rev-parse", "main^").strip()
     refused = project.evalkit(*command, "--accepted-by", f"ann@{other}")
     assert (refused.code, "was accepted, but the checkout is at" in refused.err) == (2, True)
-    # A stored run is gated alike.
-    gated = project.evalkit("gate", "latest", "--base", "main^", "--accepted-by", f"ann@{sha}")
+    # A stored run is gated alike, and what was refused is no run.
+    assert "was accepted, but" in project.evalkit("show", "latest").out
+    run_id = merged.json["run"]["id"]
+    gated = project.evalkit("gate", run_id, "--base", "main^", "--accepted-by", f"ann@{sha}")
     assert (gated.code, gated.out.startswith("ACCEPTED")) == (0, True)
 
 

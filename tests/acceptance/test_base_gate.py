@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -409,6 +410,30 @@ def test_a_link_in_place_of_a_set_is_not_a_new_set(change: Project) -> None:
     (change.folder / "echo.yaml").symlink_to("easy.yaml")
     commit(change)
     assert change.evalkit("run", "echo.yaml", "--base", "main").code == 4
+
+
+def test_the_road_to_accept_an_edit_is_that_of_the_ci_system(change: Project) -> None:
+    delete_case(change)
+    commit(change)
+    words = ("run", "echo.yaml", "--base", "main")
+    here = change.evalkit(*words, env={"CI": "", "GITHUB_ACTIONS": ""}).out
+    assert re.search(
+        r"^  if the edits are meant:\n +evalkit run .* --accept-gate-", here, re.MULTILINE
+    )
+    assert "--accepted-by" not in here
+    gitlab = {"GITLAB_CI": "true", "GITHUB_ACTIONS": ""}
+    done = change.evalkit("gate", "latest", "--base", "main", env=gitlab)
+    head = run_git(change, "rev-parse", "HEAD").strip()
+    assert f"--accepted-by NAME@{head}" in done.out
+    assert done.out.index("--accepted-by") < done.out.index("--accept-gate-changes")
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_REF": "refs/pull/12/merge", "GITHUB_EVENT_PATH": ""}
+    assert "--accepted-by" in change.evalkit(*words, env=github).out
+    change.write(
+        ".github/workflows/gate.yml", '        with:\n  accept-label: "evalkit: accept" # x\n'
+    )
+    done = change.evalkit(*words, env=github)
+    assert "a maintainer applies the label:" in done.out
+    assert "    gh pr edit 12 --add-label 'evalkit: accept'\n" in done.out
 
 
 def test_a_set_that_was_deleted_is_the_only_problem(change: Project) -> None:

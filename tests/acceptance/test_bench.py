@@ -31,11 +31,7 @@ TABLES = {
             "5/s, openai",
             "5/s shared by two runs, judge",
             "random weather, http",
-            *(
-                f"outage of 0.3 s ({how}), {kind}"
-                for how in ("503", "500", "refused")
-                for kind in ("judge", "http")
-            ),
+            *(f"outage of 0.3 s (503), {kind}" for kind in ("judge", "http")),
         ]
     ],
     "traces": [

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from evalkit.ci.workflow_files import read_action_files
 from tests.acceptance.test_repository import (
     PIN,
     PINNED_ACTION,
@@ -48,8 +49,13 @@ def all_steps(name: str) -> list[dict[str, Any]]:
 
 
 def test_the_package_carries_the_action_as_it_is() -> None:
-    for path in ACTION.iterdir():
-        assert path.read_bytes() == (TEMPLATES / "action" / path.name).read_bytes()
+    """So does every repository that `init` writes to."""
+    files = {
+        path.relative_to(ROOT).as_posix(): path.read_text()
+        for path in ACTION.rglob("*")
+        if path.suffix != ".pyc" and path.is_file()
+    }
+    assert read_action_files() == files
 
 
 @pytest.mark.parametrize("name", [*NAMES, "action"])
@@ -218,7 +224,7 @@ class Step:
         if path is not None:
             environ["PATH"] = f"{path}:{environ['PATH']}"
         return subprocess.Popen(
-            [sys.executable, "-EP", str(ACTION / "run.py")],
+            [sys.executable, "-EP", str(ACTION / "step.py"), "run"],
             cwd=self.project.folder,
             env=environ,
             stdout=subprocess.PIPE,

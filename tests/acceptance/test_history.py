@@ -40,7 +40,7 @@ def test_runs_and_baseline_are_told_in_order(project: Project) -> None:
         assert metric["low"] <= metric["mean"] <= metric["high"]
         assert {"p50", "p95", "p99"} <= row["latency_s"].keys()
     table = project.evalkit("history", "echo.yaml").out
-    assert "another set" in table
+    assert re.search(r"now with.*\n.*  new set$", table, re.MULTILINE)
     first, *_, last = table.splitlines()
     assert first.startswith("FAIL  echo: Failing since v3")
     assert "last PASS v2" in first
@@ -56,6 +56,22 @@ def test_errors_are_counted_by_what_went_wrong(project: Project) -> None:
     project.evalkit("run", "echo.yaml")
     [row] = project.evalkit("history", "echo.yaml", "--format", "json").json["rows"]
     assert sum(row["errors"].values()) == 3
+
+
+def test_the_counts_name_the_agent_whose_runs_they_are(project: Project) -> None:
+    project.write("other.py", "def answer(text):\n    return ''\n")
+    project.evalkit("run", "echo.yaml", "--agent", "other.py:answer")
+    for _ in range(2):
+        project.evalkit("run", "echo.yaml")
+    project.evalkit("run", "echo.yaml", "--case", "one")
+    done = project.evalkit("history", "echo.yaml", "--html", "history.html")
+    first, *_, last = done.out.splitlines()
+    assert first == "PASS  echo: Both whole runs of ./agent.py passed."
+    assert last == "PASS  echo  2 whole runs of ./agent.py  2 passed"
+    page = (project.folder / "history.html").read_text()
+    assert "Both whole runs of ./agent.py:answer passed." in page
+    own = project.evalkit("history", "echo.yaml", "--agent", "./agent.py:answer", "--limit", "3")
+    assert own.out.startswith("PASS  echo: Both whole runs passed.")
 
 
 def test_a_recorded_history_outlives_the_runs_and_merges_by_lines(project: Project) -> None:
@@ -97,6 +113,7 @@ def test_the_history_reads_back_as_csv_without_formulas(project: Project) -> Non
     assert metric["version"] == "'=cmd|'/C calc'!A0"
     assert float(metric["mean"]) == 1
     assert metric["outcome"] == threshold["threshold_outcome"] == "pass"
+    assert metric["verdict"] == "PASS"
     assert (threshold["threshold"], threshold["mean"]) == ("must_pass", "")
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import Project
+from tests.support.scripted_server import Asked, Play, ScriptedServer, reply, served
 
 
 @pytest.fixture
@@ -76,6 +77,77 @@ def test_it_takes_the_agent_that_is_there(empty: Project) -> None:
     first = empty.folder / "evalsets/first.yaml"
     first.write_text(first.read_text().replace("{metric: answers", "{metric: regex"))
     assert "regex is called answers here." in empty.evalkit("validate", str(first)).err
+
+
+def test_it_takes_an_agent_behind_http_and_doctor_looks_whether_it_is_there(empty: Project) -> None:
+    def choose(asked: Asked) -> Play:
+        if asked.method == "HEAD":
+            return reply(status=405)
+        return reply(json.dumps({"output": f"You said {asked.json['input']}"}))
+
+    with served(ScriptedServer(choose=choose)) as server:
+        url = f"{server.url}/ask?who=o'neil"
+        started = empty.evalkit("init", "--agent", url)
+        assert started.code == 0, started.err
+        made = yaml.safe_load((empty.folder / "evalsets/first.yaml").read_text())
+        assert made["agent"] == {"http": {"url": url}, "timeout_s": 60}
+        assert "sent by POST" in started.out
+        assert not server.asked
+        looked = empty.evalkit("doctor", "evalsets/first.yaml").out
+        found = f"127.0.0.1:{server.port} answers (HTTP 405); the agent was not called"
+        assert f"  ok    agent     {found}\n" in looked
+        assert [(each.method, each.target) for each in server.asked] == [("HEAD", "/ask")]
+        done = type_in(empty, next_command(started.out))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "10 passed" in done.stdout
+    gone = empty.evalkit("doctor", "evalsets/first.yaml")
+    assert gone.code == 2
+    text = " ".join(gone.out.split())
+    assert f"127.0.0.1:{server.port} cannot be reached: Connection refused. Start the agent" in text
+    wrong = empty.evalkit("init", "other", "--agent", "http://{host}/ask")
+    assert (wrong.code, "the host may not have a placeholder" in wrong.err) == (2, True), wrong
+    assert not (empty.folder / "other").exists()
+
+
+def test_a_label_that_no_threshold_uses_is_never_passed_over_in_silence(empty: Project) -> None:
+    empty.write("bot.py", "def reply(text):\n    return 'Right.'\n")
+    assert empty.evalkit("init", "--agent", "bot.py:reply").code == 0
+    first = empty.folder / "evalsets/first.yaml"
+    labeled = first.read_text().replace("tags: [plain]", "expected: Right, tags: [plain]")
+    first.write_text(labeled)
+    no_metric = "6 cases with `expected`, but no metric judges answers, so a wrong answer passes."
+    for command in ("validate", "doctor"):
+        assert no_metric in " ".join(empty.evalkit(command, str(first)).out.split())
+    # Turned on beside the first metric under a name of its own, no threshold uses it.
+    beside = "- {contains: {all: true}, name: says}"
+    first.write_text(labeled.replace("# - {contains: {all: true}, name: answers}", beside))
+    assert empty.evalkit("baseline", str(first)).code == 0
+    empty.write("bot.py", "def reply(text):\n    return 'Wrong.'\n")
+    done = empty.evalkit("run", str(first))
+    no_threshold = (
+        "no threshold uses a metric that judges answers, so a wrong answer passes. "
+        "Add to `gate`: {metric: says,"
+    )
+    assert done.code == 0
+    for text in (done.err, done.out, empty.evalkit("validate", str(first)).out):
+        assert no_threshold in " ".join(text.split())
+    checked = empty.evalkit("validate", str(first), "--format", "json").json
+    assert len(checked["evalsets"][0]["warnings"]) == 1
+
+
+def test_the_second_metric_of_a_first_set_is_under_its_gate(empty: Project) -> None:
+    empty.write("bot.py", "def reply(text):\n    return 'Right.'\n")
+    assert empty.evalkit("init", "--agent", "bot.py:reply").code == 0
+    first = empty.folder / "evalsets/first.yaml"
+    text = first.read_text().replace("tags: [", "expected: Right, tags: [")
+    both = text.replace("# - {contains:", "- {contains:")
+    first.write_text(both)
+    assert "answers" in empty.evalkit("validate", str(first)).err
+    first.write_text(re.sub(r"  - \{regex: .*\n", "", both))
+    assert empty.evalkit("baseline", str(first)).code == 0
+    empty.write("bot.py", "def reply(text):\n    return 'Wrong.'\n")
+    done = empty.evalkit("run", str(first))
+    assert (done.code, "so a wrong answer passes" in done.err) == (1, False), done
 
 
 def test_after_a_sample_set_it_says_how_to_start_with_an_agent(empty: Project) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import subprocess
@@ -13,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.ci.templates.action.evalkit_action.acceptance import find_acceptance
+from evalkit.ci.templates.action.evalkit_action.notice import redact_reason
+from evalkit.ci.templates.action.evalkit_action.pull_request import GitHub, Pull
 from tests.acceptance.test_github_action import ACTION, Step, read_outputs
 from tests.acceptance.test_repository import write_program
 from tests.conftest import Project
@@ -56,7 +58,7 @@ class Job:
             **extra,
         }
         done = subprocess.run(
-            [sys.executable, "-EP", str(ACTION / "notice.py"), command],
+            [sys.executable, "-EP", str(ACTION / "step.py"), command],
             cwd=self.step.project.folder,
             env=self.step.project.environ(environ),
             capture_output=True,
@@ -165,6 +167,13 @@ def test_every_exit_code_without_a_report_is_explained(
     assert ("````text" in job.comment) == (code == 70)
 
 
+def test_a_secret_is_hidden_where_a_long_reason_is_cut() -> None:
+    printed = f"hunter2-and-more{'.' * 2990}"
+    shown = redact_reason(printed, {"SESSION_COOKIE": "hunter2-and-more"})
+    assert "more" not in shown
+    assert shown.endswith("." * 2990)
+
+
 def test_what_prevents_the_install_or_kills_the_step_is_said_by_the_last_step(
     project: Project, github: GitHubServer
 ) -> None:
@@ -198,8 +207,8 @@ def test_a_stopped_step_ends_evalkit_and_keeps_the_results_that_are_there(
         f"""
         trap 'echo stopped >> {log}; kill $!; exit 143' TERM
         [ "$1" = score ] || exit 0
-        echo running >> {log}
-        sleep 60 & wait
+        sleep 60 & echo running >> {log}
+        wait
         """,
     )
     decided = f"<!-- evalkit-state:decided commit:{HEAD} -->\n## PASS: `first`"
@@ -232,7 +241,7 @@ def test_without_evalkit_on_path_the_step_says_so(project: Project, github: GitH
     (job.step.temporary / "bin" / "evalkit").unlink()
     job.step.environ["PATH"] = "/usr/bin:/bin"
     done = subprocess.run(
-        [sys.executable, "-EP", str(ACTION / "run.py")],
+        [sys.executable, "-EP", str(ACTION / "step.py"), "run"],
         cwd=project.folder,
         env={
             **project.environ(job.step.environ),
@@ -446,13 +455,11 @@ def test_no_other_label_accepts_anything(
 
 
 def test_a_label_on_a_commit_of_a_fork_counts_from_the_result_of_the_gate_on(
-    worse: Job, github: GitHubServer, monkeypatch: pytest.MonkeyPatch
+    worse: Job, github: GitHubServer
 ) -> None:
-    monkeypatch.syspath_prepend(str(ACTION))
-    module = importlib.import_module("pull_request")
     environ = {**worse.step.environ, "EVALKIT_ACCEPT_LABEL": "go", "EVALKIT_ACCEPT_ROLE": "write"}
-    api = module.GitHub({**environ, "GITHUB_API_URL": github.url})
-    pull = module.Pull(7, github.head)
+    api = GitHub({**environ, "GITHUB_API_URL": github.url})
+    pull = Pull(7, github.head)
     github.label("go", "ann", LATER)
     github.first_jobs[0]["conclusion"] = "success"
     status = {"context": "evalkit/echo", "state": "failure", "created_at": "2026-11-30T12:06:00Z"}
@@ -463,15 +470,13 @@ def test_a_label_on_a_commit_of_a_fork_counts_from_the_result_of_the_gate_on(
         ([status, {**status, "created_at": ENDED}], "ann"),
     ):
         github.statuses = statuses
-        found = module.find_acceptance({**environ, "EVALKIT_ANSWERS": "there"}, api, pull)
+        found = find_acceptance({**environ, "EVALKIT_ANSWERS": "there"}, api, pull)
         assert (found.who, bool(found.problem)) == (who, not who), statuses
     # A passing job has nothing to accept, unless it only asked the agent.
-    assert not module.find_acceptance(environ, api, pull).who
+    assert not find_acceptance(environ, api, pull).who
 
 
-def test_the_token_is_sent_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ACTION))
-    module = importlib.import_module("pull_request")
+def test_the_token_is_sent_to_no_other_host() -> None:
     other = ScriptedServer(choose=lambda _: json_reply([]))
     with served(other) as there:
         moved = ScriptedServer(
@@ -479,7 +484,7 @@ def test_the_token_is_sent_to_no_other_host(monkeypatch: pytest.MonkeyPatch) -> 
         )
         with served(moved) as here:
             environ = {"GITHUB_REPOSITORY": "o/r", "EVALKIT_COMMENT_TOKEN": "ghs_x"}
-            api = module.GitHub({**environ, "GITHUB_API_URL": here.url})
+            api = GitHub({**environ, "GITHUB_API_URL": here.url})
             assert api.request("GET", "pulls/1") == []
     assert [asked.headers.get("authorization") for asked in moved.asked] == ["Bearer ghs_x"]
     assert [asked.headers.get("authorization") for asked in other.asked] == [None]

@@ -122,6 +122,8 @@ def test_a_folder_runs_every_set_in_it_with_one_result_in_every_format(sets: Pro
     assert summary.startswith("## FAIL: 2 passed, 1 failed\n")
     assert summary.index("### FAIL: `two`") < summary.index("### PASS: `one`")
     index = (sets.folder / "all.html").read_text()
+    # Its own report and page say why it failed.
+    assert (done.out.count("1 of 2 cases failed"), "cases failed" in index) == (1, False)
     pages = re.findall(r'href="([^"#]+)"', index)
     assert pages == ["all-1-one.html", "all-2-two.html", "all-3-three.html"]
     assert all((sets.folder / page).stat().st_size for page in pages)
@@ -163,6 +165,75 @@ def test_latest_names_all_sets_of_the_last_command(sets: Project) -> None:
     record.unlink()
     lost = sets.evalkit("comment", "latest")
     assert (lost.code, "batch.json is missing" in lost.err) == (3, True), lost
+
+
+def test_a_run_that_is_refused_or_killed_does_not_leave_an_older_result_as_the_latest(
+    sets: Project,
+) -> None:
+    path = sets.folder / "sets/one.yaml"
+    valid = path.read_text()
+    typo = sets.evalkit("run", "sets/on.yaml")
+    assert (typo.code, (sets.folder / ".evalkit").exists()) == (2, False), typo
+    assert sets.evalkit("run", "sets/one.yaml").code == 0
+    [first] = (sets.folder / ".evalkit/runs").iterdir()
+    assert "## PASS: `one`" in sets.evalkit("comment", "latest").out
+
+    path.write_text(valid + "metrcs: [exact_match]\n")
+    for words in (["run"], ["baseline"], ["run", "--tag", "fast"]):
+        assert sets.evalkit(*words, "sets/one.yaml").code == 2
+        for named in (["latest"], ["--set", "sets/one.yaml"]):
+            comment = sets.evalkit("comment", *named)
+            assert "## NOT DECIDED: there is no result" in comment.out, comment
+            assert "unknown key 'metrcs'" in comment.out
+    assert sets.evalkit("comment", "sets/one.yaml").code == 2
+    gate = sets.evalkit("gate", "latest")
+    assert (gate.code, "unknown key 'metrcs'" in gate.out) == (2, True), gate
+    shown = sets.evalkit("show", "latest", "c0")
+    assert (shown.code, "'latest': sets/one.yaml has no result: " in shown.err) == (2, True), shown
+    assert first.exists()
+
+    # The run alone says what became of the command, so that nothing is stored beside it.
+    path.write_text(valid)
+    assert sets.evalkit("run", "sets/one.yaml", "--run-id", "second").code == 0
+    assert sets.evalkit("run", "sets/one.yaml", "--baseline", "latest").code == 0
+    assert "## PASS: `one`" in sets.evalkit("comment", "latest").out
+    records = set((sets.folder / ".evalkit/runs").glob("*/batch.json"))
+    assert len(records) == 3
+    for given in ("nowhere/one.yaml", "sets/*.json"):
+        assert sets.evalkit("run", given).code == 2
+        assert "there is no result" in sets.evalkit("comment", "latest").out
+        assert sets.evalkit("run", "sets/one.yaml").code == 0
+    assert sets.evalkit("run", "sets/one.yaml", "--lf").code == 5
+    assert "no case failed in run" in sets.evalkit("comment", "latest").out
+
+    sets.write("agent.py", "import pathlib, time\npathlib.Path('begun').touch()\ntime.sleep(60)\n")
+    assert sets.evalkit("run", "sets/deep/three.yml", "--dry-run", "--tag", "x").code == 5
+    words = sets.command("run", "sets/one.yaml")
+    with subprocess.Popen(
+        words, cwd=sets.folder, env=sets.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        for _ in range(300):
+            if (sets.folder / "begun").exists():
+                break
+            time.sleep(0.1)
+        process.kill()
+    assert "the command ended before it ran." in sets.evalkit("comment", "latest").out
+
+
+def test_latest_names_all_baselines_that_one_command_records(sets: Project) -> None:
+    assert sets.evalkit("run", "sets/one.yaml").code == 0
+    assert sets.evalkit("baseline", "sets", "--trials", "2").code == 0
+    done = sets.evalkit("gate", "latest", "--format", "json")
+    assert results(done) == DECIDED
+    [stored] = [*(sets.folder / "sets/baselines").glob("one.jsonl")]
+    assert '"batch"' not in stored.read_text()
+    write_set(sets, "sets/one.yaml", "x", more="metrcs: [exact_match]\n")
+    assert sets.evalkit("baseline", "sets").code == 2
+    done = sets.evalkit("gate", "latest", "--format", "json")
+    assert [(label, state) for label, state, _ in results(done)] == [
+        ("sets/one.yaml", "stopped"), ("sets/two.yaml", "not_run"),
+        ("sets/deep/three.yml", "not_run"),
+    ]  # fmt: skip
 
 
 def test_files_patterns_and_folders_name_a_set_once_and_json_has_every_report(
@@ -631,7 +702,9 @@ def test_validate_takes_folders_of_sets_and_rubrics(sets: Project) -> None:
 
 
 def test_the_action_orders_exit_codes_as_evalkit_does() -> None:
-    [line] = re.findall(r"^WORST_FIRST = (.*)$", (ACTION / "run.py").read_text(), re.MULTILINE)
+    [line] = re.findall(
+        r"^WORST_FIRST = (.*)$", (ACTION / "evalkit_action/verdict.py").read_text(), re.MULTILINE
+    )
     assert line == str(WORST_FIRST)
     assert choose_worst_code([0, 5, 3]) == 3
     assert choose_worst_code([1, 4, 0]) == 1

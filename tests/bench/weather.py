@@ -173,7 +173,7 @@ def list_scenarios(*, quick: bool) -> Iterator[Scenario]:
         target=1.3,
     )
     pause_s = 0.3 if quick else 20.0
-    for how in ("503", "500", "refused"):
+    for how in ("503",) if quick else ("503", "500", "refused"):
         for kind in ("judge", "http"):
             yield Scenario(
                 name=f"outage of {pause_s:g} s ({how}), {kind}",

@@ -9,9 +9,9 @@ import pytest
 
 from evalkit.bisect.search import Verdict
 from evalkit.bisect.verdict import (
+    BisectedMetric,
     Ends,
     StepRule,
-    TestedMeasure,
     Version,
     choose_rule,
     decide_commit,
@@ -79,7 +79,7 @@ def test_the_threshold_that_bad_fails_is_the_one_that_counts() -> None:
         return make_run(cells)
 
     rules = (Rule(metric="accuracy", max_drop=0.02), Rule(metric="style", max_drop=0.02))
-    measure = TestedMeasure(metric="accuracy", rules=rules)
+    measure = BisectedMetric(metric="accuracy", rules=rules)
     ends = Ends(
         good=Version(name="GOOD", run=both(20, 20)), bad=Version(name="BAD", run=both(20, 5))
     )
@@ -95,7 +95,7 @@ def test_a_metric_without_a_threshold_gets_one_in_its_direction() -> None:
         return Version(name=f"{seconds}", run=make_run(cells, infos=[LATENCY]))
 
     ends = Ends(good=timed(1.0), bad=timed(2.0))
-    rule = choose_rule(TestedMeasure(metric="latency_s"), ends, 0)
+    rule = choose_rule(BisectedMetric(metric="latency_s"), ends, 0)
     assert (rule.max_rise, rule.max_drop) == (0.02, None)
     test = measure_step(StepRule(rule=rule, max_errors=0), ends.good, ends.bad, 0.01)
     assert test.is_worse

@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.test_repository import write_program
 from tests.support.paths import ROOT
 
-SCRIPT = ROOT / ".github" / "actions" / "evalkit" / "install.py"
+ACTION = ROOT / ".github" / "actions" / "evalkit"
 
 PIP = """
 import pathlib
@@ -27,9 +27,7 @@ sys.exit(0)
 def repository(tmp_path: Path) -> Path:
     """The repository of somebody else, with the action as init writes it."""
     folder = tmp_path / "repository"
-    action = folder / ".github" / "actions" / "evalkit"
-    action.mkdir(parents=True)
-    shutil.copy(SCRIPT, action)
+    shutil.copytree(ACTION, folder / ".github" / "actions" / "evalkit")
     (folder / "pyproject.toml").write_text('[project]\nname = "my-bot"\n')
     return folder
 
@@ -41,6 +39,9 @@ def run(
     site = repository.parent / "site"
     (site / "pip").mkdir(parents=True, exist_ok=True)
     (site / "pip" / "__main__.py").write_text(pip)
+    # Other packages may have modules of any name.
+    for module in (ACTION / "evalkit_action").glob("*.py"):
+        (site / module.name).write_text("raise SystemExit('this is another package')")
     if installed:
         info = site / "evalkit_ci-9.dist-info"
         info.mkdir(exist_ok=True)
@@ -52,7 +53,7 @@ def run(
         [packages] = environment.glob("lib/python*/site-packages")
         (packages / "site.pth").write_text(str(site))
     done = subprocess.run(
-        [environment / "bin" / "python", "-EP", ".github/actions/evalkit/install.py"],
+        [environment / "bin" / "python", "-EP", ".github/actions/evalkit/step.py", "install"],
         cwd=repository,
         env={"EVALKIT_INSTALL": install, "PATH": path},
         capture_output=True,

@@ -42,6 +42,20 @@ def found_in(text: str, **options: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(each.kind, text[each.start : each.end]) for each in Scanner(**options).find(text)]
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("key sk-proj-abcdefGHIJKLmnopqr0123456789AB.", "abcdefGHIJKLmnopqr0123456789AB"),
+        ("(pk-lf-1a2b3c4d-5e6f-7a8b-9c0d-1e2f3a4b5c6d)", "1a2b3c4d-5e6f-7a8b-9c0d-1e2f3a4b5c6d"),
+        ("use gsk_" + "A1b2C3d4E5f6G7h8I9j0K1l2", "A1b2C3d4E5f6G7h8I9j0K1l2"),
+        ("sk-learn-based-approach-to-modelling-2020s", None),
+        ("a task-0123456789abcdef0123456789 of ours", None),
+    ],
+)
+def test_keys_of_model_providers_are_known_by_their_beginning(text: str, value: str | None) -> None:
+    assert found_in(text) == ([("secret", value)] if value else [])
+
+
 @law
 @given(texts)
 def test_findings_are_parts_of_the_text_in_order(text: str) -> None:

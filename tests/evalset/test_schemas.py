@@ -137,7 +137,7 @@ def test_a_schema_is_valid_has_an_id_and_refers_to_nothing_outside(name: str) ->
         (keys.SETTING_KEYS, Settings, ""),
         (keys.AGENT_KEYS, AgentSpec, f"{' '.join(keys.AGENT_KINDS)} kind args where"),
         (keys.JUDGE_KEYS, JudgeSpec, f"{' '.join(keys.JUDGE_KINDS)} kind args jury path line"),
-        (keys.RULE_KEYS, Rule, "where"),
+        (keys.RULE_KEYS, Rule, "mix where"),
         (keys.CASE_KEYS, Case, "criteria digest where"),
         (keys.TURN_KEYS, Turn, ""),
         (rubric_keys.RUBRIC_KEYS, Rubric, "rubric name path digest is_pairwise"),

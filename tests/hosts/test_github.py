@@ -48,8 +48,9 @@ def made(number: int, body: str = "", *, kind: str = "Bot", who: str = "NONE") -
 
 
 def request_at(server: ScriptedServer, pull: PullRequest) -> GitHubPullRequest:
-    headers = {"Authorization": "Bearer t0ken-of-the-job"}
-    return GitHubPullRequest(RestApi(f"{server.url}/repos/o/r", headers, {}, (0, 0)), pull)
+    token = "Bearer t0ken-of-the-job"
+    api = RestApi(f"{server.url}/repos/o/r", token, {}, retry_delays_s=(0, 0))
+    return GitHubPullRequest(api, pull)
 
 
 def posted(

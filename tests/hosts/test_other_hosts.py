@@ -60,7 +60,7 @@ def gitlab(forge: Forge, asked: Asked) -> Play:
     def show(number: int, author: str, text: str) -> dict[str, Any]:
         return {"id": number, "author": {"id": 1 if author == "evalkit" else 2}, "body": text}
 
-    if asked.headers.get("private-token") != "glpat-0123456789abcdef":
+    if asked.headers.get("authorization") != "Bearer glpat-0123456789abcdef":
         return json_reply({"message": "401 Unauthorized"}, status=401)
     if (asked.method, path) == ("GET", "/api/v4/user"):
         return json_reply({"id": 1, "username": "project_17_bot"})
@@ -295,3 +295,18 @@ def test_azure_takes_a_personal_token(project: Project) -> None:
         personal = {**environ, "AZURE_DEVOPS_EXT_PAT": "pat-0123456789"}
         assert "comment created" in project.evalkit("comment", "latest", "--post", env=personal).err
     assert len(forge.own()) == 1
+
+
+@each_host
+def test_a_token_is_sent_to_no_other_host(project: Project, host: Host) -> None:
+    _, environ_at, token, _ = host
+    assert project.evalkit("run", "echo.yaml").code == 0
+    with served(ScriptedServer(choose=lambda _: json_reply({}))) as there:
+        moved = reply(status=302, headers={"Location": f"{there.url}/x"})
+        with served(ScriptedServer(choose=lambda _: moved)) as here:
+            environ = environ_at(here.url)
+            project.evalkit("comment", "latest", "--post", env=environ)
+    assert here.asked
+    assert there.asked
+    sent = [value for asked in there.asked for value in asked.headers.values()]
+    assert not [value for value in sent if environ[token] in value]

@@ -175,7 +175,7 @@ def test_headers_of_the_set_are_sent_and_may_replace_the_key() -> None:
     [
         ({}, {}, "environment variable 'ANTHROPIC_API_KEY'"),
         ({"seed": 1}, ENVIRON, "unknown key 'seed'"),
-        ({"extra": {"system": "x"}}, ENVIRON, "'system': it is an argument of its own"),
+        ({"extra": {"system": "x"}}, ENVIRON, "'system': evalkit sets it"),
         ({"extra": {"tool_choice": {}}}, ENVIRON, "'tool_choice': evalkit sets it"),
         ({"base_url": "api.anthropic.com"}, ENVIRON, "'base_url' is not an HTTP URL"),
     ],

@@ -128,6 +128,10 @@ def test_earlier_weeks_show_how_much_weeks_differ() -> None:
     # t(.95, 3) = 2.353 and the deviation is .01633, times the square root of 1 + 1/4.
     assert high - 0.03 == pytest.approx(2.3534 * 0.016330 * 1.118034, rel=1e-3)
     assert low < 0 < high
+    # A share cannot be below 0 or above 1, however little is known.
+    share = predict_period(0.5, np.array([0.1, 0.9]), 0.05, is_share=True)
+    assert share == pytest.approx((-0.5, 0.5), abs=0.001)
+    assert predict_period(0.0, np.array([0.0, 0.0]), 0.05, is_share=True) == (0.0, 0.0)
 
 
 def test_the_p_value_is_where_the_interval_ends() -> None:

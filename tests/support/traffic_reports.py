@@ -100,6 +100,7 @@ def full_report() -> TrafficReport:
         "model": ("claude-haiku-4-5", "gpt-4o-mini"),
         "variant": ("control", "short-prompt"),
         "tool": ("lookup_order", "refund", "handover"),
+        "cloud.region": ("eu-west-1", "us-east-1"),
     }
     groups = {
         by: tuple(_group(random, name, 500 - 90 * n, is_v2=False) for n, name in enumerate(names))

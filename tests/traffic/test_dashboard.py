@@ -75,6 +75,11 @@ def test_filters_show_the_values_of_a_part_and_its_requests(browser: Any, tmp_pa
         page.evaluate(CHOOSE, [1, "0"])
         assert page.is_visible("#slice-missing")
         assert page.inner_text("[data-all=success_rate]") == whole
+        # Nothing is known of the region of a single request.
+        page.click("#reset")
+        page.evaluate(CHOOSE, [4, "1"])
+        assert "cloud.region us-east-1" in page.inner_text("#slice-about")
+        assert page.evaluate(ROWS) == listed
         page.click("#reset")
         assert page.evaluate(ROWS) == listed
         assert page.locator(".slice").count() == 0

@@ -252,10 +252,16 @@ def test_groups_by_an_attribute_of_spans_and_only_some_requests(tmp_path: Path) 
     [_, regions] = found.breakdowns
     assert [(each.name, each.requests) for each in regions.groups] == [("eu", 3), ("us", 3)]
     assert report(folder, only=("version=v3", "day=2026-11-01")).whole.requests == 6
-    for only in ("version=v9", "day=2026-10-01..2026-10-31"):
+    assert report(folder, only=("version!=v1", "tool!=ping")).whole.requests == 6
+    for only in ("version!=v3", "version=v9", "day=2026-10-01..2026-10-31"):
         with pytest.raises(InvalidInput, match=f"prod has no request with {only}"):
             report(folder, only=(only,))
     with pytest.raises(InvalidInput, match="no request has this attribute"):
         report(folder, by=("cloud.regoin",))
+    with pytest.raises(InvalidInput, match="is no attribute"):
+        report(folder, by=('a"b',))
+    # A column of the table is no attribute.
+    with pytest.raises(InvalidInput, match="no request has this attribute"):
+        report(folder, by=("cluster",))
     with pytest.raises(InvalidInput, match="There are versions: v3"):
         report(folder, compare=("v1", "v3"))

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from evalkit.core.format import format_count
-from evalkit.report.batch import Batch
+from evalkit.report.batch import Batch, BatchPart
 from evalkit.report.html.page import render_page
 
 
@@ -24,7 +24,7 @@ def render_batch_html(batch: Batch, *, stem: str = "evalkit-report") -> str:
                 "name": shown.rule if shown else "",
                 "values": shown.join("→") if shown else "",
                 "held": part.held,
-                "reason": part.reason if part.word != "PASS" else "",
+                "reason": _explain(part),
             }
         )
     return render_page(
@@ -40,6 +40,15 @@ def render_batch_html(batch: Batch, *, stem: str = "evalkit-report") -> str:
         hints=batch.hints,
         notes=batch.notes,
     )
+
+
+def _explain(part: BatchPart) -> str:
+    """Return why a run did not pass, in short if its page has the reason and its row the numbers."""
+    if part.report is None or part.headline is None:
+        return part.reason if part.word != "PASS" else ""
+    if part.word == "INCONCLUSIVE":
+        return "too few cases or trials to prove a pass or a failure"
+    return ""
 
 
 def name_part_page(batch: Batch, number: int, stem: str) -> str:

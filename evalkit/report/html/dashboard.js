@@ -84,7 +84,7 @@
     let shown = 0;
     for (const row of rows) {
       row.hidden = !(
-        selects.every((one) => !one.value || row.dataset[`d${one.dataset.dimension}`].includes(`[${one.value}]`)) &&
+        selects.every((one) => !one.value || (row.dataset[`d${one.dataset.dimension}`]?.includes(`[${one.value}]`) ?? true)) &&
         (!reason.value || row.dataset.reasons.includes(`[${reason.value}]`)) &&
         asked.every((word) => words.get(row).includes(word))
       );

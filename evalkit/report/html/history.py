@@ -14,6 +14,7 @@ from evalkit.report.history_content import (
     Series,
     build_series,
     day_text,
+    describe_runs,
     group_by_agent,
     list_definition_changes,
     minute_text,
@@ -47,7 +48,7 @@ def render_history(name: str, rows: Sequence[HistoryRow], notes: Sequence[str]) 
     headline, shown, folded = own.sort_series()
     open_titles = [each.title for each in (headline, *shown[:_MAX_MULTIPLES]) if each]
     decided = next((row for row in reversed(own.rows) if row.result is not None), None)
-    first, rest = summarize_history(own.rows)
+    first, rest = summarize_history(own.rows, describe_runs(own.rows, rows))
     return render_page(
         "history.html.j2",
         styles=("history.css",),

@@ -1,12 +1,11 @@
 """Install evalkit as a step of a workflow, and make sure that it is evalkit that was installed.
 
-This script needs only Python and pip, or uv. The variable EVALKIT_INSTALL has one requirement of pip,
+It needs only Python and pip, or uv. The variable EVALKIT_INSTALL has one requirement of pip,
 or the lines of a requirements file. Paths start from the current folder.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,8 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from .workflow_commands import escape, print_line
 
 DISTRIBUTION = "evalkit-ci"
 EXAMPLES = "evalkit-ci==VERSION, evalkit-ci @ git+https://HOST/OWNER/evalkit@COMMIT, or a wheel that you commit"
@@ -66,7 +67,7 @@ def normalize_line(line: str) -> str:
         is_archive = _ARCHIVE.search(re.split("[?#]", rest)[0])
         is_repository = scheme in ("http", "https", "ssh") and not is_archive
         return f"git+{line}" if is_repository else line
-    return check_path(line) if is_path(line) else line
+    return check_source(line) if is_path(line) else line
 
 
 def is_path(line: str) -> bool:
@@ -76,7 +77,7 @@ def is_path(line: str) -> bool:
     )
 
 
-def check_path(line: str) -> str:
+def check_source(line: str) -> str:
     """Return the path of a file or folder with evalkit in it, as pip recognizes it.
 
     Raises:
@@ -106,7 +107,7 @@ def choose_lines(text: str) -> list[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines:
         return [normalize_line(line) for line in lines]
-    checkout = Path(__file__).resolve().parents[3]
+    checkout = Path(__file__).resolve().parents[4]
     if read_project_name(checkout) == DISTRIBUTION:
         return [str(checkout)]
     if read_installed_version():
@@ -114,7 +115,7 @@ def choose_lines(text: str) -> list[str]:
     raise Refused(f"it is empty, and no step before this one installed evalkit. Write {EXAMPLES}.")
 
 
-def install(lines: list[str]) -> int:
+def install_lines(lines: list[str]) -> int:
     """Install the lines as a requirements file, and return the exit code of pip or uv.
 
     With -E and -P, Python imports nothing from the checkout, whatever PYTHONPATH says.
@@ -143,26 +144,21 @@ def install(lines: list[str]) -> int:
 
 def complain(message: str) -> int:
     """Show a message in the log and as an annotation, and return the exit code for a wrong setup."""
-    escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    sys.stdout.write(f"::error title=evalkit is not installed::{escaped}\n")
+    print_line(f"::error title=evalkit is not installed::{escape(message)}")
     return 2
 
 
-def main(environ: Mapping[str, str]) -> int:
+def install_evalkit(environ: Mapping[str, str]) -> int:
     """Install evalkit, check that it is there, and return 0 or, with a message, 2."""
     try:
         lines = choose_lines(environ.get("EVALKIT_INSTALL", ""))
     except Refused as problem:
         return complain(f"The input `install` is wrong: {problem}")
     named = " ".join(lines)
-    if lines and install(lines):
+    if lines and install_lines(lines):
         return complain(f"`install: {named}` failed; the log of this step has the reason.")
     version = read_installed_version()
     if not version:
         return complain(f"`install: {named}` did not install {DISTRIBUTION}. Write {EXAMPLES}.")
-    sys.stdout.write(f"{DISTRIBUTION} {version}\n")
+    print_line(f"{DISTRIBUTION} {version}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(os.environ))

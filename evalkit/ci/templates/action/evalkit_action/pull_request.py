@@ -9,20 +9,16 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-ROLES = ("read", "triage", "write", "maintain", "admin")
 TRUSTED_ASSOCIATIONS = ("OWNER", "MEMBER", "COLLABORATOR")
 _REPOSITORY = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 _SHA = re.compile(r"[0-9a-f]{40,64}")
-_LOGIN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PAGE = 100
 _MAX_PAGES = 50
 _TIMEOUT_S = 20
-_NEVER = "9999-12-31T00:00:00Z"
 
 
 class RequestFailed(Exception):
@@ -45,13 +41,6 @@ class Pull(NamedTuple):
 
     number: int
     sha: str
-
-
-class Acceptance(NamedTuple):
-    """Who accepted the commit under test; else why a label does not accept it, or nothing."""
-
-    who: str = ""
-    problem: str = ""
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -189,68 +178,3 @@ def find_pull(environ: Mapping[str, str], github: GitHub) -> Pull | None:
         found = github.request("GET", path) if owner and branch else []
     numbers = (each["number"] for each in found if each["head"]["sha"] == sha)
     return next((Pull(number, sha) for number in numbers), None)
-
-
-def find_acceptance(environ: Mapping[str, str], github: GitHub, pull: Pull) -> Acceptance:
-    """Return who accepted the commit of this job by a label.
-
-    Every fact is GitHub's own: who applied the label and when, that person's role, and when the first
-    attempt of this workflow run ended, and how. So a label counts for the commit whose result was there before it,
-    and for no later one.
-
-    Raises:
-        RequestFailed: the API did not answer.
-    """
-    label, least = environ.get("EVALKIT_ACCEPT_LABEL", ""), environ.get("EVALKIT_ACCEPT_ROLE", "")
-    event = github.find_labeling(pull.number, label) if label else None
-    if event is None:
-        return Acceptance()
-    actor = event["actor"] or {}
-    login = str(actor.get("login", ""))
-    if actor.get("type") != "User" or not _LOGIN.fullmatch(login):
-        return Acceptance(problem=f"A person has to apply the label {label!r}.")
-    role = github.read_role(login)
-    if least not in ROLES or role not in ROLES or ROLES.index(role) < ROLES.index(least):
-        return Acceptance(problem=f"{login} has the role {role!r}; accepting needs {least!r}.")
-    run, attempt = environ.get("EVALKIT_RUN", ""), environ.get("EVALKIT_ATTEMPT", "")
-    again = f"Remove the label {label!r} and apply it again, after reading the result of {pull.sha[:10]}."
-    if not (run.isdecimal() and attempt.isdecimal()) or int(attempt) < 2:
-        return Acceptance(problem=f"The label is older than the result of this commit. {again}")
-    jobs = github.read_first_jobs(run)
-    ends = [each["completed_at"] for each in jobs]
-    ours = all(each["head_sha"] == pull.sha for each in jobs)
-    if not ends or not all(ends) or not ours:
-        return Acceptance(problem=f"The first attempt of this run has no end. {again}")
-    answered = bool(environ.get("EVALKIT_ANSWERS"))
-    if not _has_result(jobs, answered=answered):
-        return Acceptance(
-            problem="The first attempt of this run has no result to accept: a job was canceled or skipped, "
-            "several steps of a job failed, or none did. Push another commit, and read its result."
-        )
-    if answered:
-        # The answers end before the gate decides, and only the gate sets the status.
-        ends += github.read_result_times(pull.sha)[:1] or [_NEVER]
-    if _parse_time(event["created_at"]) < max(map(_parse_time, ends)):
-        return Acceptance(problem=f"The label is older than the result of this commit. {again}")
-    return Acceptance(who=login)
-
-
-def _has_result(jobs: Sequence[Mapping[str, Any]], *, answered: bool) -> bool:
-    """Return whether jobs ended with a result that a person can accept.
-
-    If the answers come from another workflow, all jobs of that one succeed. Else one job fails, in the one
-    step that runs the sets. A job that was skipped, for example because the one that it needs failed, would
-    have its first result only now.
-    """
-    conclusions = {each.get("conclusion") for each in jobs}
-    if answered:
-        return conclusions == {"success"}
-    failed = [
-        [step for step in each.get("steps") or () if step.get("conclusion") == "failure"]
-        for each in jobs
-    ]
-    return "failure" in conclusions <= {"success", "failure"} and max(map(len, failed)) <= 1
-
-
-def _parse_time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
