@@ -217,6 +217,9 @@ VARIANTS = (
 )
 """The attributes that may hold the arm of an experiment."""
 
+CONVERSATIONS = ("pydantic_ai.all_messages",)
+"""The attributes that may hold all messages of an agent's run, those of the user and its own."""
+
 USERS = ("metadata.user_id", "langsmith.metadata.user_id")
 """The attributes that may hold the user of a request, after those of `FIELD_ALIASES`."""
 

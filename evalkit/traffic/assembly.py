@@ -11,6 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from evalkit.traffic.columns import Row
+from evalkit.traffic.trace_calls import (
+    SpanFacts,
+    count_failed,
+    drop_enclosed,
+    find_tools,
+    find_usage,
+)
 
 TRACE_SPAN = "trace"
 """The id of the span of a whole trace, in formats with traces and spans."""
@@ -19,44 +26,10 @@ MESSAGES_SPAN = "messages"
 """The name of the step that has the messages of its parent, if these come from logs."""
 
 _AGENT_KINDS = ("agent", "model", "tool", "retrieval")
+_CALL_KINDS = ("agent", "model")
 
-
-class SpanFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request needs to know of a span: columns of the table spans, under their names."""
-
-    request_id: str
-    span_id: str
-    parent_id: str | None = None
-    remote_parent: bool | None = None
-    kind: str
-    name: str | None = None
-    start_ns: int
-    end_ns: int | None = None
-    status: str | None = None
-    error_type: str | None = None
-    error_text: str | None = None
-    model: str | None = None
-    tool: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cost_usd: float | None = None
-    cost_from: str | None = None
-    ttft_ms: float | None = None
-    input: str | None = None
-    output: str | None = None
-    user: str | None = None
-    session: str | None = None
-    version: str | None = None
-    version_from: str | None = None
-    variant: str | None = None
-    environment: str | None = None
-    escalated: bool | None = None
-    resolved: bool | None = None
-    sampling_p: float | None = None
-    source: str
-    import_id: str
-    updated_us: int | None = None
+_SETUP = "create_agent"
+"""The operation of a span in which an agent is set up and asked nothing."""
 
 
 class Trace(NamedTuple):
@@ -77,7 +50,8 @@ def assemble_requests(spans: Iterable[SpanFacts]) -> Iterator[tuple[str, int, st
         trace = _find_root(sorted(group, key=lambda span: (span.start_ns, -(span.end_ns or 0))))
         start_us = trace.root.start_ns // 1000
         is_request = trace.root.output is not None or any(
-            span.kind in _AGENT_KINDS for span in trace.spans
+            span.kind in _AGENT_KINDS and not (span.name or "").startswith(_SETUP)
+            for span in trace.spans
         )
         row = _build_request(trace, start_us) if is_request else None
         yield request_id, start_us, trace.root.span_id, row
@@ -120,13 +94,13 @@ def _close_trace(
 
 def _build_request(trace: Trace, start_us: int) -> Row:
     root, spans = trace.root, trace.spans
-    calls = _find_usage(spans)
-    tools = _find_tools(spans)
+    calls = find_usage(spans)
+    tools = find_tools(spans)
     cost_usd, cost_from = _add_costs(root, calls)
     logged = [span for span in spans if span.name == MESSAGES_SPAN]
-    answer = root.output or _last(calls, "output") or _last(logged, "output")
+    answer = root.output or _find_answer(spans) or _last(calls, "output") or _last(logged, "output")
     question = root.input or _first(calls, "input") or _first(spans, "input")
-    failed = root.status == "error"
+    failed = _find_failure(trace, answer)
     version, version_from = next(
         ((each.version, each.version_from) for each in (root, *spans) if each.version),
         (None, None),
@@ -146,15 +120,15 @@ def _build_request(trace: Trace, start_us: int) -> Row:
         "ttft_ms": root.ttft_ms if root.ttft_ms is not None else _find_first_token(root, spans),
         # A span that leaves its status open succeeded only if it answered.
         "ok": False if failed else True if root.status == "ok" or answer else None,
-        "error_type": (root.error_type or "error") if failed else None,
-        "error_text": root.error_text if failed else None,
+        "error_type": (failed.error_type or "error") if failed else None,
+        "error_text": failed.error_text if failed else None,
         "input_tokens": _sum(calls, "input_tokens"),
         "output_tokens": _sum(calls, "output_tokens"),
         "cached_tokens": _sum(calls, "cached_tokens"),
         "cost_usd": cost_usd,
         "cost_from": cost_from,
         "tools": [span.tool or span.name for span in tools],
-        "tool_errors": sum(span.status == "error" for span in tools),
+        "tool_errors": count_failed(tools, spans),
         "escalated": _any_flag(spans, "escalated"),
         "resolved": _any_flag(spans, "resolved"),
         "incomplete": not trace.is_complete,
@@ -169,64 +143,37 @@ def _build_request(trace: Trace, start_us: int) -> Row:
     return {name: value for name, value in row.items() if value is not None}
 
 
+def _find_answer(spans: Sequence[SpanFacts]) -> str | None:
+    """Return what the last of the outermost agents answered."""
+    answer: str | None = _last(
+        drop_enclosed([s for s in spans if s.kind == "agent"], spans), "output"
+    )
+    return answer
+
+
+def _find_failure(trace: Trace, answer: str | None) -> SpanFacts | None:
+    """Return the span whose error is that of the request; None if it did not fail.
+
+    A web server reports only a status of HTTP, which the last call inside explains. Some libraries
+    report success for a run that ended with an error: without an answer, the last call decides.
+    """
+    root = trace.root
+    if root.status != "error" and answer is not None:
+        return None
+    calls = [span for span in trace.spans if span.kind in _CALL_KINDS and span is not root]
+    cause = calls[-1] if calls and calls[-1].status == "error" else None
+    if root.status == "error":
+        is_plain = root.error_type in (None, "error") or (root.error_type or "").isdigit()
+        return cause if cause and is_plain else root
+    return cause
+
+
 def hash_input(text: str | None) -> str | None:
     """Return a digest that is equal for inputs that differ only in case and spaces."""
     if not text:
         return None
     plain = " ".join(text.casefold().split())
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
-
-
-def _find_usage(spans: Sequence[SpanFacts]) -> list[SpanFacts]:
-    """Return the innermost model calls, or the innermost agents if those alone have tokens.
-
-    An agent repeats the sum of its model calls, and two instrumentations of a call nest their spans, so
-    that a sum over all spans would count tokens twice.
-    """
-    has_usage = [
-        span
-        for span in spans
-        if span.input_tokens is not None
-        or span.output_tokens is not None
-        or span.cost_usd is not None
-    ]
-    for kind in ("model", "agent"):
-        chosen = [span for span in has_usage if span.kind == kind]
-        if chosen:
-            return _drop_enclosing(chosen, spans)
-    models = [span for span in spans if span.kind == "model"]
-    return _drop_enclosing(models, spans)
-
-
-def _drop_enclosing(chosen: Sequence[SpanFacts], spans: Sequence[SpanFacts]) -> list[SpanFacts]:
-    if len(chosen) < 2:
-        return list(chosen)
-    parent_of = {span.span_id: span.parent_id for span in spans}
-    enclosing: set[str] = set()
-    for span in chosen:
-        around = span.parent_id
-        while around and around not in enclosing:
-            enclosing.add(around)
-            around = parent_of.get(around)
-    return [span for span in chosen if span.span_id not in enclosing]
-
-
-def _find_tools(spans: Sequence[SpanFacts]) -> list[SpanFacts]:
-    """Return the tool calls; of nested spans of one tool, the outermost is the call."""
-    tools = [span for span in spans if span.kind == "tool"]
-    if len(tools) < 2:
-        return tools
-    by_id = {span.span_id: span for span in spans}
-    return [span for span in tools if not _is_repeated(span, by_id)]
-
-
-def _is_repeated(span: SpanFacts, by_id: dict[str, SpanFacts]) -> bool:
-    seen = {span.span_id}
-    around = by_id.get(span.parent_id or "")
-    while around is not None and around.kind == "step" and around.span_id not in seen:
-        seen.add(around.span_id)
-        around = by_id.get(around.parent_id or "")
-    return around is not None and around.kind == "tool" and around.tool == span.tool
 
 
 def _add_costs(root: SpanFacts, calls: Sequence[SpanFacts]) -> tuple[float | None, str]:

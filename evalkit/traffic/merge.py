@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from evalkit.traffic.assembly import SpanFacts, assemble_requests
+from evalkit.traffic.assembly import assemble_requests
 from evalkit.traffic.columns import TABLES
 from evalkit.traffic.grouped_lines import group_lines
 from evalkit.traffic.stage import ImportStage
 from evalkit.traffic.table import PART_FILE, quote_text, select_table
+from evalkit.traffic.trace_calls import SpanFacts
 
 _ROOT_VALUES = """
 create table root_values as

@@ -105,7 +105,7 @@ def _find_in_list(
 
 
 def _is_part(item: Json) -> bool:
-    return isinstance(item, Mapping) and isinstance(item.get("text", item.get("content")), str)
+    return isinstance(item, Mapping) and bool(_read_part(item))
 
 
 def _flatten(items: list[Json]) -> list[Json]:
@@ -132,6 +132,10 @@ def _read_role(message: Json) -> str:
 def _read_content(message: Mapping[str, Json], depth: int) -> str | None:
     for key in ("content", "parts", "text"):
         value = message.get(key)
+        if isinstance(value, str):
+            # Strands writes the parts of a message as text.
+            parsed = parse_value(value)
+            value = parsed if isinstance(parsed, list) and any(map(_is_part, parsed)) else value
         if isinstance(value, str) and value:
             return value
         if isinstance(value, list):

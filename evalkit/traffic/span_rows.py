@@ -114,6 +114,7 @@ class SpanRows:
             row["result"] = answered
         if has_texts:
             question, answer = find_user_text(asked), find_answer_text(answered)
+            question = question or find_user_text(_first(names.CONVERSATIONS, attributes))
             if question:
                 row["input"] = question
             if answer:

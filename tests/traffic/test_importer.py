@@ -217,3 +217,50 @@ def test_prices_by_rate_are_those_of_the_list() -> None:
             known = look_up_cost_usd(model, tokens, provider=seller)
             found = prices.find_cost_usd(model, seller, tokens)
             assert found == (None if known is None else pytest.approx(known))
+
+
+def import_trace(tmp_path: Path, *spans: dict[str, Any]) -> list[tuple[Any, ...]]:
+    path = write_lines(tmp_path / "a.jsonl", [export(spans)])
+    folder = traffic_folder(tmp_path, "prod")
+    import_files([path], folder, ImportOptions(), KeptValues(), lambda: NOW)
+    with open_traffic(folder) as connection:
+        return connection.execute(
+            "select input, output, ok, error_type, error_text, tools, tool_errors from requests"
+        ).fetchall()
+
+
+def test_a_run_without_an_answer_fails_by_its_last_call(tmp_path: Path) -> None:
+    chat: dict[str, Any] = {"gen_ai__operation__name": "chat"}
+    agent: dict[str, Any] = {"gen_ai__operation__name": "invoke_agent", "input__value": "Where?"}
+    root = span(f"{1:032x}", 1, **agent)
+    root["status"] = {"code": 1}  # as OpenInference writes it for the OpenAI Agents SDK
+    failed = span(f"{1:032x}", 2, 1, error="refused", error__type="BadRequestError", **chat)
+    served = span(f"{2:032x}", 3, name="POST /chat", error="500", error__type="500")
+    asked = span(f"{2:032x}", 4, 3, **chat, error="refused", error__type="BadRequestError")
+    recovered = [
+        span(f"{3:032x}", 5, **agent),
+        span(f"{3:032x}", 6, 5, error="busy", **chat),
+        span(f"{3:032x}", 7, 5, start_ms=9, output__value="Here.", **chat),
+    ]
+    made = span(f"{4:032x}", 8, name="create_agent shop", gen_ai__operation__name="create_agent")
+    rows = import_trace(tmp_path, root, failed, served, asked, *recovered, made)
+    assert sorted(rows, key=str) == [
+        ("Where?", "Here.", True, None, None, [], 0),
+        ("Where?", None, False, "BadRequestError", "refused", [], 0),
+        (None, None, False, "BadRequestError", "refused", [], 0),
+    ]
+
+
+def test_the_answer_is_that_of_the_outermost_agent(tmp_path: Path) -> None:
+    agent: dict[str, Any] = {"gen_ai__operation__name": "invoke_agent"}
+    tool: dict[str, Any] = {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "find"}
+    parts = json.dumps([{"role": "user", "content": json.dumps([{"text": "Where?"}])}])
+    rows = import_trace(
+        tmp_path,
+        span(f"{1:032x}", 1, name="POST /chat"),
+        span(f"{1:032x}", 2, 1, gen_ai__input__messages=parts, output__value="All.", **agent),
+        span(f"{1:032x}", 3, 2, start_ms=1, output__value="Part.", **agent),
+        span(f"{1:032x}", 4, 2, start_ms=2, **tool),
+        span(f"{1:032x}", 5, 4, start_ms=3, error="none found", **tool),
+    )
+    assert rows == [("Where?", "All.", True, None, None, ["find"], 1)]
