@@ -11,8 +11,7 @@ from evalkit.core.format import format_count
 from evalkit.core.gate_result import MetricSummary, Tally
 from evalkit.core.run import Run
 from evalkit.core.safe_text import format_json
-from evalkit.report.case_lines import never_passed_lines
-from evalkit.report.case_status import find_never_passed
+from evalkit.report.case_lines import find_never_passed, never_passed_lines
 from evalkit.report.content import value_cell
 from evalkit.report.screen import Screen, join_folded
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from evalkit.compare.case_changes import describe_case
 from evalkit.core.format import format_count
 from evalkit.core.literals import CaseStatus
+from evalkit.core.run import Run
 from evalkit.core.safe_text import cell_width, wrap
 from evalkit.report import case_status
 from evalkit.report.screen import Cell, Screen, Style, align_columns
@@ -100,6 +102,25 @@ def _common_error(
     return screen.fold(
         f"Error of {format_count(cases, 'case')}: {reason}", indent="  ", hang="    "
     )
+
+
+def find_never_passed(run: Run) -> list[case_status.CaseResult]:
+    """Return the cases of which every trial failed, in the order of the run."""
+    trials, due = case_status.group_by_case(run), run.header.planned_trials()
+    found = []
+    for case in run.header.cases:
+        own = trials.get(case.id, ())
+        result = case_status.CaseResult(
+            case=case,
+            change=describe_case(case, case_status.fill_row(own, due[case.id])),
+            due=due[case.id],
+            trials=own,
+            base=(),
+            breaks=(),
+        )
+        if result.status == "failing" and not any(trial.passed for trial in own):
+            found.append(result)
+    return found
 
 
 def never_passed_lines(

@@ -90,7 +90,7 @@ class CaseResult:
         return status_label(self.change)
 
 
-def _group_by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
+def group_by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
     trials: dict[str, list[Trial]] = {}
     for trial in run.trials if run else ():
         trials.setdefault(trial.case_id, []).append(trial)
@@ -104,12 +104,12 @@ def case_results(
     comparison = gate_result.comparison
     changes = {change.case_id: change for change in comparison.cases} if comparison else {}
     breaks = find_broken_rules(gate_result)
-    trials, base = _group_by_case(run), _group_by_case(baseline)
+    trials, base = group_by_case(run), group_by_case(baseline)
     due = run.header.planned_trials()
     results = []
     for case in run.header.cases:
         own = trials.get(case.id, ())
-        change = changes.get(case.id) or describe_case(case, _fill_row(own, due[case.id]))
+        change = changes.get(case.id) or describe_case(case, fill_row(own, due[case.id]))
         results.append(
             CaseResult(
                 case=case,
@@ -123,22 +123,7 @@ def case_results(
     return tuple(results)
 
 
-def find_never_passed(run: Run) -> list[CaseResult]:
-    """Return the cases of which every trial failed, in the order of the run."""
-    trials, due = _group_by_case(run), run.header.planned_trials()
-    found = []
-    for case in run.header.cases:
-        own = trials.get(case.id, ())
-        change = describe_case(case, _fill_row(own, due[case.id]))
-        result = CaseResult(
-            case=case, change=change, due=due[case.id], trials=own, base=(), breaks=()
-        )
-        if result.status == "failing" and not any(trial.passed for trial in own):
-            found.append(result)
-    return found
-
-
-def _fill_row(trials: Sequence[Trial], due: int) -> list[Trial | None]:
+def fill_row(trials: Sequence[Trial], due: int) -> list[Trial | None]:
     """Return the planned trials of a case, None for each that was not run."""
     return [*trials, *[None] * (due - len(trials))]
 
