@@ -91,6 +91,7 @@ class CaseResult:
 
 
 def group_by_case(run: Run | None) -> dict[str, tuple[Trial, ...]]:
+    """Return the trials of each case; none without a run."""
     trials: dict[str, list[Trial]] = {}
     for trial in run.trials if run else ():
         trials.setdefault(trial.case_id, []).append(trial)
