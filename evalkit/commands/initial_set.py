@@ -27,7 +27,8 @@ _WEAK_GATE = (
 _HTTP_FORM = (
     'Each prompt is sent by POST as {"input": ..., "messages": [...]}, and the answer is the text of the '
     "reply, or `output` in it. For another form, write `body` and `output` beside `url`: "
-    "evalkit help agents. In CI, start the agent before evalkit, or give the URL where it runs."
+    "evalkit help agents. In CI, start the agent before evalkit, from the checkout: "
+    "the workflow has a step for it to uncomment. An agent that runs elsewhere is not the changed one."
 )
 _MAX_REPEATED = 5
 

@@ -17,6 +17,10 @@ def estimate_cost(baseline: Run | None, trials: int) -> float | None:
     return sum(costs) / len(costs) * trials if costs else None
 
 
+_HTTP_CAUTION = (
+    "agent: evalkit does not start the HTTP service, and cannot see which version answers. Start it from this "
+    "checkout, or write the version that runs as `version` under `agent`."
+)
 _UNDECIDABLE = re.compile(r": can(not| hardly| seldom) (pass|fail|be decided)\b")
 
 
@@ -33,6 +37,8 @@ def find_preflight_warnings(plan: Plan, baseline: Run | None) -> tuple[str, ...]
     used = {scorer.info.name: scorer for scorers in plan.scorers.values() for scorer in scorers}
     cautions = [f"{name}: {scorer.caution}" for name, scorer in used.items() if scorer.caution]
     cautions += find_unjudged_labels(plan)
+    if plan.agent.kind == "http" and plan.agent.version is None and baseline is not None:
+        cautions.append(_HTTP_CAUTION)
     # Shards are decided together, by `evalkit merge`.
     if plan.selection.shard or not any(
         rule.metric or rule.broken_cases is not None for rule in plan.gate
