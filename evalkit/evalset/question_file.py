@@ -28,11 +28,22 @@ GUESSES: Mapping[str, tuple[str, ...]] = {
     "input": (
         *("input", "question", "prompt", "query", "usermessage", "userquery", "userinput"),
         *("message", "messages", "instruction", "utterance", "request", "text", "user", "q"),
+        *("frage", "kundenfrage", "pregunta", "domanda", "vraag", "pergunta"),
     ),
     "expected": (
         *("expected", "expectedanswer", "expectedoutput", "expectedresponse", "answer", "answers"),
         *("reference", "referenceanswer", "groundtruth", "gold", "goldanswer", "goldenanswer"),
         *("idealanswer", "ideal", "target", "correctanswer", "label", "solution", "a"),
+        *(
+            "antwort",
+            "sollantwort",
+            "réponse",
+            "reponse",
+            "respuesta",
+            "risposta",
+            "antwoord",
+            "resposta",
+        ),
     ),
     "id": ("id", "caseid", "questionid", "key", "uid", "uuid", "number", "nr", "no"),
     "tags": ("tags", "tag", "category", "categories", "topic"),
@@ -49,16 +60,8 @@ WORDS: Mapping[str, frozenset[str]] = {
 """The words by which a longer name means a field, if no other column has one: `Customer message`."""
 
 _OTHER_WORDS = {
-    "id",
-    "no",
-    "number",
-    "date",
-    "time",
-    "type",
-    "language",
-    "author",
-    "source",
-    "model",
+    *("id", "no", "number", "date", "time"),
+    *("type", "language", "author", "source", "model"),
 }
 """Words of columns about a question or an answer."""
 

@@ -258,13 +258,15 @@ def test_in_a_folder_of_a_repository_the_workflow_is_at_its_top(empty: Project) 
     git(empty, "init", "-q")
     bot = Project(empty.folder / "services" / "bot")
     bot.write("bot.py", "def reply(text):\n    return 'You have 30 days.'\n")
-    bot.write("faq.csv", "Frage;Answer\nHow long?;30 days\nSince when?;\nHow long is it?;30 days\n")
+    bot.write(
+        "faq.csv", "Anliegen;Answer\nHow long?;30 days\nSince when?;\nHow long is it?;30 days\n"
+    )
     refused = bot.evalkit("init", "--from", "faq.csv")
     assert refused.code == 2
     assert "Found here: ./bot.py:reply." in refused.err
-    assert "no column looks like the question. Columns: Frage, Answer." in refused.err
+    assert "no column looks like the question. Columns: Anliegen, Answer." in refused.err
     started = bot.evalkit(
-        "init", "--from", "faq.csv", "--map", "input=Frage", "--agent", "bot.py:reply"
+        "init", "--from", "faq.csv", "--map", "input=Anliegen", "--agent", "bot.py:reply"
     )
     assert started.code == 0, started.err
     assert "3 rows: 2 cases, and 1 left out." in started.out

@@ -30,6 +30,8 @@ def problems(text: str, name: str = "q.csv", *mapping: str) -> list[str]:
         ("text,label", {"input": "text", "expected": "label"}),
         ("Customer message,Correct answer (approved),Question ID", {"input": "Customer message", "expected": "Correct answer (approved)", "id": "Question ID"}),
         ("text,question,a", {"input": "question", "expected": "a"}),
+        ("Nr,Frage,Antwort", {"id": "Nr", "input": "Frage", "expected": "Antwort"}),
+        ("Réponse,Question", {"input": "Question", "expected": "Réponse"}),
     ],
 )  # fmt: skip
 def test_column_names_are_understood(header: str, columns: dict[str, str]) -> None:
