@@ -77,7 +77,7 @@ OPTION_CALLS = {
 
 def test_an_option_is_declared_once() -> None:
     counts = Counter(option for path in CLI.glob("*.py") for option in declared_options(path))
-    assert {"--junit", "--resume", "--tag", "-k", "--output"} - set(counts) == {"--junit"}
+    assert {"--ctrf", "--resume", "--tag", "-k", "--output"} - set(counts) == {"--ctrf"}
     assert {option for option, count in counts.items() if count > 1} <= DIFFERENT_BY_COMMAND
 
 
