@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
+from evalkit.cli.output import print_result
 
 _MAX_RUNS = 1000
 """How many of the newest runs of a set are joined with production."""
@@ -15,6 +17,7 @@ _MAX_RUNS = 1000
 
 def traffic_validate(
     evalset: Annotated[Path, typer.Argument(metavar="EVALSET", help="The set with the gate.")],
+    result: ResultOptions,
     names: Annotated[
         list[str],
         typer.Option(
@@ -24,7 +27,6 @@ def traffic_validate(
     outcome: Annotated[
         str, typer.Option(metavar="MEASURE", help="What should be predicted: a rate of traffic.")
     ] = "satisfaction",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Say which metrics and thresholds of a set predict what users saw."""
     from evalkit.commands.history import HistoryFilter, read_history
@@ -34,4 +36,4 @@ def traffic_validate(
     context = create_context()
     runs = read_history(evalset, HistoryFilter(None, _MAX_RUNS), None, context).rows
     found = validate(runs, evalset, names, outcome, context)
-    emit(validity_json(found) if as_json else validity_text(found, detect_screen()))
+    print_result(found, result, validity_json, validity_text)

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evalkit.cli.console import create_context, detect_screen, emit
+from evalkit.cli.console import create_context
+from evalkit.cli.option_groups import ResultOptions
+from evalkit.cli.output import print_result
 
 
 def traffic_weigh(
     evalset: Annotated[Path, typer.Argument(metavar="EVALSET", help="The set to weigh.")],
+    result: ResultOptions,
     names: Annotated[
         list[str],
         typer.Option("--traffic", metavar="NAME", help="Stored traffic; may be repeated."),
@@ -19,11 +22,15 @@ def traffic_weigh(
     days: Annotated[
         int, typer.Option(metavar="N", min=1, help="Days to read, from the newest one back.")
     ] = 28,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the weights as JSON.")] = False,
 ) -> None:
     """Weigh the cases of a set by the requests that resemble them."""
     from evalkit.commands.traffic.weigh import weigh
     from evalkit.traffic.weigh_text import weigh_json, weigh_text
 
     weighing, path = weigh(evalset, names, days, create_context())
-    emit(weigh_json(weighing, path) if as_json else weigh_text(weighing, path, detect_screen()))
+    print_result(
+        weighing,
+        result,
+        lambda found: weigh_json(found, path),
+        lambda found, screen: weigh_text(found, path, screen),
+    )

@@ -90,7 +90,7 @@ def test_the_verdict_follows_what_users_ask(shop: Project) -> None:
 
     counts = {"return": 500, "delivery": 30, "warranty": 30, "password": 30, "discount": 10}
     import_requests(shop, {**counts, "other": 200})
-    weighed = shop.evalkit("traffic", "weigh", "shop.yaml", "--traffic", "prod", "--json")
+    weighed = shop.evalkit("traffic", "weigh", "shop.yaml", "--traffic", "prod", "--format", "json")
     assert weighed.code == 0, weighed.err
     mix = weighed.json["mix"]
     assert weighed.json["file"] == "traffic/shop.json"

@@ -44,7 +44,9 @@ def test_runs_are_joined_with_the_outcomes_of_deployed_versions(
     assert "TOO FEW VERSIONS: 2 of 3 versions in production have stored runs of echo" in text
     assert "No stored run is of v9." in text
     assert "30 requests without a version left out." in text
-    whole = project.evalkit("traffic", "validate", "echo.yaml", "--traffic", "p", "--json").json
+    whole = project.evalkit(
+        "traffic", "validate", "echo.yaml", "--traffic", "p", "--format", "json"
+    ).json
     assert whole["schema"] == "evalkit.traffic_validation/v1"
     assert [(each["version"], each["runs"]) for each in whole["versions"]] == [
         ("v1", 1),

@@ -22,7 +22,7 @@ CLI = Path(evalkit.cli.__file__).parent
 DIFFERENT_BY_COMMAND = {
     "--agent", "--agent-version", "--case", "--failed", "--format", "--from", "--map", "--html", "--judge", "--limit", "--metric",
     "--repeats", "--run", "--seed", "--set", "--tag", "--trials",
-    "--version",
+    "--version", "--by", "--tool", "--only", "--traffic", "--days", "--against", "--accept-gate-changes", "--accepted-by",
 }  # fmt: skip
 """Options that mean something else, or have another type, in one of the commands that have them."""
 
