@@ -112,6 +112,12 @@ class RubricScorer(Scorer):
         )
 
     @property
+    def judges_answers(self) -> bool:
+        """Whether the rubric judges by the case's label or criteria, and not by the same words for all."""
+        is_own = self.spec.ref != RUBRIC
+        return is_own or "reference" in self.rubric.needs or bool(self.checks)
+
+    @property
     def needs(self) -> str:
         """What the rubric needs, and where to look for it."""
         reference = self.arguments.reference

@@ -7,7 +7,7 @@ from evalkit.runner.records import Plan
 
 
 def find_unjudged_labels(plan: Plan) -> tuple[str, ...]:
-    """Return a warning if cases have `expected`, but no threshold uses a metric that judges answers."""
+    """Return a warning if cases have `expected`, but no threshold uses a metric that checks answers by it."""
     labeled = [case for case in plan.cases if case.expected is not None]
     scorers = [scorer for case in plan.cases for scorer in plan.scorers[case.id]]
     judging = list(dict.fromkeys(each.info.name for each in scorers if each.judges_answers))
@@ -18,9 +18,12 @@ def find_unjudged_labels(plan: Plan) -> tuple[str, ...]:
         return ()
     if judging:
         rule = f"{{metric: {judging[0]}, max_drop: 0.05}}"
-        found, remedy = "no threshold uses a metric that judges answers", f"Add to `gate`: {rule}"
+        found, remedy = (
+            "no threshold uses a metric that checks answers by it",
+            f"Add to `gate`: {rule}",
+        )
     else:
-        found = "no metric judges answers"
+        found = "no metric checks answers by it"
         remedy = "Add one to `metrics`, such as contains, and a threshold for it to `gate`."
     count = format_count(len(labeled), "case")
     return (f"{count} with `expected`, but {found}, so a wrong answer passes. {remedy}",)

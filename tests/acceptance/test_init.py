@@ -115,7 +115,9 @@ def test_a_label_that_no_threshold_uses_is_never_passed_over_in_silence(empty: P
     first = empty.folder / "evalsets/first.yaml"
     labeled = first.read_text().replace("tags: [plain]", "expected: Right, tags: [plain]")
     first.write_text(labeled)
-    no_metric = "6 cases with `expected`, but no metric judges answers, so a wrong answer passes."
+    no_metric = (
+        "6 cases with `expected`, but no metric checks answers by it, so a wrong answer passes."
+    )
     for command in ("validate", "doctor"):
         assert no_metric in " ".join(empty.evalkit(command, str(first)).out.split())
     # Turned on beside the first metric under a name of its own, no threshold uses it.
@@ -126,7 +128,7 @@ def test_a_label_that_no_threshold_uses_is_never_passed_over_in_silence(empty: P
     empty.write("bot.py", "def reply(text):\n    return 'Wrong.'\n")
     done = empty.evalkit("run", str(first))
     no_threshold = (
-        "no threshold uses a metric that judges answers, so a wrong answer passes. "
+        "no threshold uses a metric that checks answers by it, so a wrong answer passes. "
         "Add to `gate`: {metric: says,"
     )
     assert done.code == 0
