@@ -19,6 +19,7 @@ from evalkit.traffic.periods import (
     expected_days,
     find_gaps,
     find_missing_days,
+    name_days,
 )
 
 _MIN_SHARED = 0.5
@@ -130,9 +131,7 @@ def _name_weekdays(numbers: Iterator[int] | set[int]) -> str:
 def _describe_missing(period: Period) -> Iterator[str]:
     missing = find_missing_days(period)
     if missing:
-        named = ", ".join(f"{WEEKDAYS[day.weekday()]} {day}" for day in missing[:3])
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        yield f"{period.label} has no request on {named}{more}"
+        yield f"{period.label} has no request on {name_days(missing)}"
 
 
 def _describe_lacking(candidate: Period, earlier: Sequence[Period]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from evalkit.core.errors import NothingSelected
 from evalkit.core.literals import Json
 from evalkit.traffic.compared import UserDays
-from evalkit.traffic.gate_records import Side
+from evalkit.traffic.gate_records import DayCoverage, Side
 from evalkit.traffic.import_log import ImportedFile, read_imports
 from evalkit.traffic.measures import Measure
 from evalkit.traffic.periods import BINS, Period, TrafficFilter
@@ -68,7 +68,9 @@ class Traffic:
             f"select cluster, date_diff('day', date '1970-01-01', day) as day, {columns} "  # noqa: S608
             f"from chosen {grouped}"
         )
-        total = self.connection.execute("select coalesce(sum(weight), 0) from chosen").fetchone()
+        by_day = self.connection.execute(
+            f"select day, sum(weight), sum(weight * k{number}::integer) from chosen group by day order by day"  # noqa: S608
+        ).fetchall()
         data = UserDays(
             users=np.asarray(found["cluster"], dtype=np.uint64),
             days=np.asarray(found["day"], dtype=np.int64) + _EPOCH.toordinal(),
@@ -78,9 +80,10 @@ class Traffic:
         return Side(
             label=self.period.label,
             data=data,
-            requests=float(total[0]) if total else 0.0,
-            known=float(data.sizes.sum()),
+            requests=float(sum(requests for _, requests, _ in by_day)),
+            known=float(sum(known for _, _, known in by_day)),
             users=int(np.unique(data.users).size),
+            by_day=tuple(DayCoverage(*row) for row in by_day),
         )
 
     def _fetch(self, query: str) -> dict[str, Any]:
@@ -140,7 +143,7 @@ def _redaction_of(imported: ImportedFile) -> Mapping[str, Json]:
 
 def _create_chosen(connection: duckdb.DuckDBPyConnection, measures: Sequence[Measure]) -> None:
     columns = "".join(
-        f", {each.numerator} as n{number}, {each.denominator} as d{number}"
+        f", {each.numerator} as n{number}, {each.denominator} as d{number}, {each.known} as k{number}"
         for number, each in enumerate(measures)
     )
     connection.execute(

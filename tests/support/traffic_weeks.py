@@ -33,6 +33,11 @@ class Week:
     latency_s: float = 1.0
     rated: float = 0.2
     good: float = 0.8
+    rated_days: Collection[int] = range(7)
+    known: float = 1.0
+    """The share of the requests of which it is known whether they succeeded."""
+    priced: float = 0.0
+    """The share of the requests whose cost is known."""
     version: str = "v1"
     prefix: str = ""
     """What names of users and ids of requests begin with."""
@@ -75,14 +80,15 @@ class Week:
                     **row,
                     "user": f"{self.prefix}u{number // self.requests}",
                     "version": self.version,
-                    "ok": bool(draws[0] >= self.failed),
+                    "ok": bool(draws[0] >= self.failed) if number % 10 < 10 * self.known else None,
+                    "cost_usd": 0.01 if number % 10 < 10 * self.priced else None,
                     "latency_ms": 1000 * latency,
                     "escalated": None
                     if self.escalated is None
                     else bool(draws[1] < self.escalated),
                 }
             )
-            if draws[2] < self.rated:
+            if draws[2] < self.rated and day in self.rated_days:
                 good = bool(draws[3] < self.good)
                 feedback.append({**row, "feedback_id": name, "name": "rating", "source": "user", "good": good})  # fmt: skip
         return requests, feedback

@@ -45,6 +45,10 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Week(users=1, requests=1, skipped_days=range(7)).store(root, "empty")
     Week(users=100, before=5, prefix="i-").store(root, "half")
     Week(users=100, before=5, prefix="j-", escalated=None).store(root, "half")
+    Week(users=200, requests=4, before=6, priced=1).store(root, "priced")
+    Week(users=200, requests=4, prefix="l-", known=0.5, priced=0.5).store(root, "blurred")
+    Week(users=200, requests=4, before=6, prefix="m-", rated=0.6).store(root, "rated")
+    Week(users=200, requests=4, prefix="n-", rated=0.6, rated_days=(0,)).store(root, "monday")
     # The same requests under other ids, and a week of which most was lost.
     Week(users=200, requests=4, renamed="copy-").store(root, "copy")
     Week(users=200, requests=1, prefix="k-").store(root, "lost")
@@ -165,6 +169,14 @@ def test_what_cannot_be_decided_is_never_green(
         ("{metric: latency_s, stat: p99, max: 9}", "w48", 3, "at least 1,000 are needed for p99"),
         ("{metric: satisfaction, min: 0.1}", "early", 3, "Import its feedback again after 2026-12-0"),
         ("{metric: escalation_rate, max_rise: 0.2}", "w48 --against half", 3, "known for 100% of the requests of w48, and for 5"),
+        ("{metric: error_rate, max: 0.5}", "blurred", 3, "is known for 50% of the requests of blurred, and a limit needs 90%"),
+        ("{metric: error_rate, max: 0.5}", "blurred --against w47", 3, "known for 50% of the requests of blurred, and for 100% of w47"),
+        ("{metric: cost_per_success_usd, max_rise: 0.5}", "blurred --against priced", 3, "known for 50% of the requests of blurred, and for"),
+        ("{metric: cost_per_success_usd, max: 0.5}", "priced", 0, "PASS"),
+        ("{metric: satisfaction, min: 0.1}", "monday", 3, "unknown for most of the requests of monday on Tue 2026-11-24"),
+        ("{metric: satisfaction, max_drop: 0.3}", "monday --against rated", 3, "requests of monday on Tue 2026-11-24"),
+        ("{metric: satisfaction, max_drop: 0.3}", "rated --against monday", 3, "requests of monday on Tue 2026-11-24"),
+        ("{metric: satisfaction, min: 0.1}", "rated", 0, "PASS"),
         ("{metric: succes_rate, min: 0.1}", "w48", 2, "evalkit.yaml:3: traffic: gate: 'succes_rate' is no measure"),
         ("{metric: success_rate, max_rise: 0.1}", "w48", 2, "better when it is higher. Use max_drop"),
         ("{metric: success_rate, stat: p95, min: 0.1}", "w48", 2, "has no p95"),
