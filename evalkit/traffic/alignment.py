@@ -37,9 +37,11 @@ _MAX_INCOMPLETE = 0.05
 class Aligned:
     """The sides on the days that count. With a problem, no threshold that it concerns passes.
 
-    `problems` concern the candidate alone, and `comparison_problems` the comparison.
+    `whole` is the candidate on all of its days, which limits are about. `problems` concern the candidate
+    alone, and `comparison_problems` the comparison.
     """
 
+    whole: Traffic
     candidate: Traffic
     earlier: tuple[Traffic, ...]
     is_concurrent: bool
@@ -68,6 +70,7 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
             )
         kept = tuple(each.keep_days(shared) for each in earlier)
         return Aligned(
+            whole=candidate,
             candidate=candidate.keep_days(shared),
             earlier=kept,
             is_concurrent=True,
@@ -93,6 +96,7 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
         problems.append(describe_gaps(candidate.period, gaps))
     problems += _describe_losses(candidate.period, [each.period for each in kept])
     return Aligned(
+        whole=candidate,
         candidate=candidate,
         earlier=kept,
         is_concurrent=False,
@@ -152,9 +156,7 @@ def _describe_losses(candidate: Period, earlier: Sequence[Period]) -> Iterator[s
     """Yield that requests of the candidate may have got lost, such as those that crashed."""
     total = sum(each.requests for each in earlier)
     days = sum(len(each.days) for each in earlier)
-    if not days:
-        return
-    usual = total / days * len(candidate.days)
+    usual = total / days * len(candidate.days) if days else 0.0
     is_whole = candidate.selection.version is None and candidate.selection.variant is None
     if is_whole and candidate.requests < _MIN_VOLUME * usual:
         yield (
@@ -164,9 +166,10 @@ def _describe_losses(candidate: Period, earlier: Sequence[Period]) -> Iterator[s
     before = sum(each.incomplete for each in earlier) / total if total else 0.0
     now = candidate.incomplete / candidate.requests
     if now > before + _MAX_INCOMPLETE:
+        usual_text = f", and {before:.0%} before" if total else ""
         yield (
-            f"{now:.0%} of the traces of {candidate.label} have no root, and {before:.0%} before. Import the "
-            f"files with the missing spans"
+            f"{now:.0%} of the traces of {candidate.label} have no root{usual_text}. Import the files with the "
+            f"missing spans"
         )
 
 

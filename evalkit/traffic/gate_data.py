@@ -42,17 +42,20 @@ class Traffic:
     connection: duckdb.DuckDBPyConnection
     period: Period
     measures: tuple[Measure, ...]
+    condition: str = "true"
+    """SQL over the columns of `chosen`: which of its requests count."""
 
     def keep_days(self, days: Sequence[date]) -> Traffic:
-        """Leave out the requests of other days."""
+        """Return the traffic without the requests of other days."""
         listed = ", ".join(f"date '{day}'" for day in days) or "null"
-        self.connection.execute(f"delete from chosen where day not in ({listed})")  # noqa: S608
-        found = _measure_period(self.connection, self.period)
-        return replace(self, period=replace(found, left_out=self.period.requests - found.requests))
+        condition = f"{self.condition} and day in ({listed})"
+        found = _measure_period(self.connection, self.period, condition)
+        period = replace(found, left_out=self.period.requests - found.requests)
+        return replace(self, period=period, condition=condition)
 
     def read_identities(self) -> tuple[Any, Any]:
         """Return hashes of the ids of the requests, and of their users and times, both of shape (requests,)."""
-        found = self._fetch("select request, moment from chosen")
+        found = self._fetch(f"select request, moment from chosen where {self.condition}")  # noqa: S608
         return found["request"], found["moment"]
 
     def read_side(self, measure: Measure, *, by_request: bool) -> Side:
@@ -61,15 +64,16 @@ class Traffic:
         value, size = f"n{number}", f"d{number}"
         columns = f"sum({value} * weight) as value, sum({size} * weight) as size"
         # A ratio has values outside of its denominator, such as the cost of a failure.
-        grouped = f"where {value} <> 0 or {size} > 0 group by cluster, day"
+        grouped = f"({value} <> 0 or {size} > 0) group by cluster, day"
         if by_request:
-            columns, grouped = f"{value} as value, {size} * weight as size", f"where {size} > 0"
+            columns, grouped = f"{value} as value, {size} * weight as size", f"{size} > 0"
         found = self._fetch(
             f"select cluster, date_diff('day', date '1970-01-01', day) as day, {columns} "  # noqa: S608
-            f"from chosen {grouped}"
+            f"from chosen where {self.condition} and {grouped}"
         )
         by_day = self.connection.execute(
-            f"select day, sum(weight), sum(weight * k{number}::integer) from chosen group by day order by day"  # noqa: S608
+            f"select day, sum(weight), sum(weight * k{number}::integer) from chosen "  # noqa: S608
+            f"where {self.condition} group by day order by day"
         ).fetchall()
         data = UserDays(
             users=np.asarray(found["cluster"], dtype=np.uint64),
@@ -183,17 +187,20 @@ def _is_mixed(chosen: TrafficFilter) -> str:
     return " or ".join(conditions) or "false"
 
 
-def _measure_period(connection: duckdb.DuckDBPyConnection, period: Period) -> Period:
+def _measure_period(
+    connection: duckdb.DuckDBPyConnection, period: Period, condition: str = "true"
+) -> Period:
+    chosen = f"(from chosen where {condition})"
     row = connection.execute(
-        "select count(*), count(distinct cluster), coalesce(sum(is_unknown::int), 0), "
-        "coalesce(sum(is_sampled::int), 0), coalesce(sum(incomplete::int), 0) from chosen"
+        "select count(*), count(distinct cluster), coalesce(sum(is_unknown::int), 0), "  # noqa: S608
+        f"coalesce(sum(is_sampled::int), 0), coalesce(sum(incomplete::int), 0) from {chosen}"
     ).fetchone()
     requests, users, unknown, sampled, incomplete = row or (0, 0, 0, 0, 0)
     top = connection.execute(
-        "select max(size) from (select count(*) as size from chosen group by cluster)"
+        f"select max(size) from (select count(*) as size from {chosen} group by cluster)"  # noqa: S608
     ).fetchone()
     bins = connection.execute(
-        "select day, bin, count(distinct cluster) from chosen group by day, bin"
+        f"select day, bin, count(distinct cluster) from {chosen} group by day, bin"  # noqa: S608
     ).fetchall()
     activity: dict[date, Any] = {}
     for day, number, count in bins:

@@ -36,6 +36,8 @@ class Week:
     rated_days: Collection[int] = range(7)
     known: float = 1.0
     """The share of the requests of which it is known whether they succeeded."""
+    rooted: float = 1.0
+    """The share of the requests whose trace has its root."""
     priced: float = 0.0
     """The share of the requests whose cost is known."""
     version: str = "v1"
@@ -80,6 +82,7 @@ class Week:
                     **row,
                     "user": f"{self.prefix}u{number // self.requests}",
                     "version": self.version,
+                    "incomplete": number % 10 >= 10 * self.rooted,
                     "ok": bool(draws[0] >= self.failed) if number % 10 < 10 * self.known else None,
                     "cost_usd": 0.01 if number % 10 < 10 * self.priced else None,
                     "latency_ms": 1000 * latency,

@@ -49,6 +49,15 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Week(users=200, requests=4, prefix="l-", known=0.5, priced=0.5).store(root, "blurred")
     Week(users=200, requests=4, before=6, prefix="m-", rated=0.6).store(root, "rated")
     Week(users=200, requests=4, prefix="n-", rated=0.6, rated_days=(0,)).store(root, "monday")
+    Week(users=200, requests=4, prefix="o-", rooted=0.9).store(root, "rootless")
+    for seed, (version, skipped, failed) in enumerate(
+        [("v1", (5, 6), 0.05), ("v2", (5, 6), 0.05), ("v2", range(5), 1.0)]
+    ):
+        week = Week(
+            users=300, requests=6, prefix=f"p{seed}-", version=version, skipped_days=skipped,
+            failed=failed, seed=seed,
+        )  # fmt: skip
+        week.store(root, "rollout")
     # The same requests under other ids, and a week of which most was lost.
     Week(users=200, requests=4, renamed="copy-").store(root, "copy")
     Week(users=200, requests=1, prefix="k-").store(root, "lost")
@@ -177,6 +186,8 @@ def test_what_cannot_be_decided_is_never_green(
         ("{metric: satisfaction, max_drop: 0.3}", "monday --against rated", 3, "requests of monday on Tue 2026-11-24"),
         ("{metric: satisfaction, max_drop: 0.3}", "rated --against monday", 3, "requests of monday on Tue 2026-11-24"),
         ("{metric: satisfaction, min: 0.1}", "rated", 0, "PASS"),
+        ("{metric: error_rate, max: 0.5}", "rootless", 3, "10% of the traces of rootless have no root. Import"),
+        ("{metric: error_rate, max: 0.5}", "rootless --against w47", 3, "have no root, and 0% before"),
         ("{metric: succes_rate, min: 0.1}", "w48", 2, "evalkit.yaml:3: traffic: gate: 'succes_rate' is no measure"),
         ("{metric: success_rate, max_rise: 0.1}", "w48", 2, "better when it is higher. Use max_drop"),
         ("{metric: success_rate, stat: p95, min: 0.1}", "w48", 2, "has no p95"),
@@ -217,6 +228,19 @@ def test_two_versions_are_compared_on_the_days_they_share(gate: Callable[..., Do
     assert found["against"][0]["days"] == found["candidate"]["days"]
     assert found["candidate"]["days"][0] == "2026-11-25"
     assert found["thresholds"][0]["weighted_by"] == "day"
+
+
+def test_a_limit_is_about_all_days_of_a_version(gate: Callable[..., Done]) -> None:
+    rules = (
+        "traffic:\n  gate: [{metric: error_rate, max: 0.2}, {metric: error_rate, max_rise: 0.2}]\n"
+    )
+    # v2 fails only after the days that it shares with v1.
+    done = gate("rollout", "--version=v2", "--against-version=v1", "--format=json", rules=rules)
+    limit, rise = read_json(done.out)["thresholds"]
+    assert (limit["outcome"], rise["outcome"], done.code) == ("fail", "undecided", 3)
+    assert (limit["counts"]["requests"], rise["counts"]["requests"]) == (1800, 1286)
+    rules = "traffic:\n  gate: [{metric: error_rate, max: 0.2}]\n"
+    assert gate("rollout", "--version=v2", "--against-version=v1", rules=rules).code == 1
 
 
 def test_noise_goes_by_the_policy_and_too_little_data_does_not(gate: Callable[..., Done]) -> None:

@@ -131,7 +131,8 @@ def _explain_misuse(rule: Rule) -> str:
 
 def _read_data(rule: Rule, measure: Measure, aligned: Aligned, section: TrafficSection) -> RuleData:
     by_request = rule.stat in QUANTILE_LEVELS
-    candidate = aligned.candidate.read_side(measure, by_request=by_request)
+    traffic = aligned.candidate if rule.compares else aligned.whole
+    candidate = traffic.read_side(measure, by_request=by_request)
     others = tuple(each.read_side(measure, by_request=by_request) for each in aligned.earlier)
     problems = [*describe_coverage(rule, measure, candidate, others)]
     if measure.name in FEEDBACK_MEASURES:
