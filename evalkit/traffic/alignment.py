@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
@@ -47,6 +47,20 @@ class Aligned:
     is_concurrent: bool
     problems: tuple[str, ...]
     comparison_problems: tuple[str, ...]
+
+    @property
+    def has_mixed(self) -> bool:
+        """Whether requests are left out because their session has several versions or variants."""
+        return any(each.period.mixed for each in (self.candidate, *self.earlier))
+
+    def include_mixed(self) -> Aligned:
+        """Return the sides with these requests."""
+        return replace(
+            self,
+            whole=self.whole.include_mixed(),
+            candidate=self.candidate.include_mixed(),
+            earlier=tuple(each.include_mixed() for each in self.earlier),
+        )
 
 
 def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:

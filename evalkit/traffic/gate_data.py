@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UNVERSIONED = "unversioned"
 """The version of the requests without one."""
 
+_UNMIXED = "not is_mixed"
 _MAX_LISTED = 10
 _EPOCH = date(1970, 1, 1)
 
@@ -42,16 +43,26 @@ class Traffic:
     connection: duckdb.DuckDBPyConnection
     period: Period
     measures: tuple[Measure, ...]
-    condition: str = "true"
-    """SQL over the columns of `chosen`: which of its requests count."""
+    days: str = "true"
+    """SQL over the columns of `chosen`: which days count."""
+    has_mixed: bool = False
+    """Whether the requests of sessions with several versions or variants count."""
+
+    @property
+    def condition(self) -> str:
+        """SQL over the columns of `chosen`: which of its requests count."""
+        return self.days if self.has_mixed else f"{self.days} and {_UNMIXED}"
+
+    def include_mixed(self) -> Traffic:
+        """Return the traffic with the requests of sessions with several versions or variants."""
+        return replace(self, has_mixed=True)
 
     def keep_days(self, days: Sequence[date]) -> Traffic:
         """Return the traffic without the requests of other days."""
         listed = ", ".join(f"date '{day}'" for day in days) or "null"
-        condition = f"{self.condition} and day in ({listed})"
-        found = _measure_period(self.connection, self.period, condition)
-        period = replace(found, left_out=self.period.requests - found.requests)
-        return replace(self, period=period, condition=condition)
+        kept = replace(self, days=f"day in ({listed})")
+        found = _measure_period(self.connection, self.period, kept.condition)
+        return replace(kept, period=replace(found, left_out=self.period.requests - found.requests))
 
     def read_identities(self) -> tuple[Any, Any]:
         """Return hashes of the ids of the requests, and of their users and times, both of shape (requests,)."""
@@ -117,10 +128,10 @@ def open_period(
             redacted=[
                 each.import_id for each in imports if not _redaction_of(each).get("keep_pii")
             ],
-            condition=f"{_condition(chosen)} and not ({_is_mixed(chosen)})",
+            condition=_condition(chosen),
             maturity_h=maturity_h,
         )
-        _create_chosen(connection, measures)
+        _create_chosen(connection, measures, chosen)
         empty = Period(
             name=name,
             selection=chosen,
@@ -133,10 +144,10 @@ def open_period(
                 str(key) for each in imports if (key := _redaction_of(each).get("key_id"))
             ),
         )
-        period = _measure_period(connection, empty)
+        period = _measure_period(connection, empty, _UNMIXED)
         if not period.requests:
             raise NothingSelected(_explain_nothing(connection, period))
-        period = replace(period, **_read_store_facts(connection, chosen))
+        period = replace(period, **_read_store_facts(connection))
         yield Traffic(connection=connection, period=period, measures=tuple(measures))
 
 
@@ -145,7 +156,9 @@ def _redaction_of(imported: ImportedFile) -> Mapping[str, Json]:
     return found
 
 
-def _create_chosen(connection: duckdb.DuckDBPyConnection, measures: Sequence[Measure]) -> None:
+def _create_chosen(
+    connection: duckdb.DuckDBPyConnection, measures: Sequence[Measure], chosen: TrafficFilter
+) -> None:
     columns = "".join(
         f", {each.numerator} as n{number}, {each.denominator} as d{number}, {each.known} as k{number}"
         for number, each in enumerate(measures)
@@ -153,6 +166,7 @@ def _create_chosen(connection: duckdb.DuckDBPyConnection, measures: Sequence[Mea
     connection.execute(
         f"""create temp table chosen as
         select hash(request_id) as request, hash(cluster, ts) as moment, incomplete, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
+          {_is_mixed(chosen)} as is_mixed,
           cast(epoch(ts) as bigint) % 86400 // 600 as bin{columns}
         from facts join (select request_id, "user" is null as is_unknown from requests) using (request_id)"""  # noqa: S608
     )
@@ -184,11 +198,11 @@ def _is_mixed(chosen: TrafficFilter) -> str:
             "coalesce(session in (select session from requests where session is not null "
             "group by session having count(distinct coalesce(variant, '')) > 1), false)"
         )
-    return " or ".join(conditions) or "false"
+    return f"({' or '.join(conditions) or 'false'})"
 
 
 def _measure_period(
-    connection: duckdb.DuckDBPyConnection, period: Period, condition: str = "true"
+    connection: duckdb.DuckDBPyConnection, period: Period, condition: str
 ) -> Period:
     chosen = f"(from chosen where {condition})"
     row = connection.execute(
@@ -217,13 +231,9 @@ def _measure_period(
     )
 
 
-def _read_store_facts(
-    connection: duckdb.DuckDBPyConnection, chosen: TrafficFilter
-) -> dict[str, Any]:
+def _read_store_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     days = connection.execute("select distinct day from requests").fetchall()
-    mixed = connection.execute(
-        f"select count(*) from attempts where {_condition(chosen)} and ({_is_mixed(chosen)})"  # noqa: S608 - quoted
-    ).fetchone()
+    mixed = connection.execute("select count(*) from chosen where is_mixed").fetchone()
     return {"store_days": frozenset(day for (day,) in days), "mixed": mixed[0] if mixed else 0}
 
 

@@ -50,7 +50,8 @@ class RuleData:
     """A threshold with its data: the period to be decided, and the earlier ones.
 
     `shared_problems` say why the traffic is incomplete, and `problems` what is wrong with this measure. A
-    threshold with either does not pass.
+    threshold with either does not pass. `with_mixed` is the same with the requests of sessions that have
+    several versions or variants; None if none are left out.
     """
 
     rule: Rule
@@ -60,6 +61,7 @@ class RuleData:
     is_concurrent: bool = False
     shared_problems: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    with_mixed: RuleData | None = None
 
     @property
     def all_problems(self) -> tuple[str, ...]:

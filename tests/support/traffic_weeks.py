@@ -36,6 +36,10 @@ class Week:
     rated_days: Collection[int] = range(7)
     known: float = 1.0
     """The share of the requests of which it is known whether they succeeded."""
+    fallback: str = ""
+    """The version that answers a failed request three seconds later."""
+    has_sessions: bool = False
+    """Whether each request, with its repetition, is a session."""
     rooted: float = 1.0
     """The share of the requests whose trace has its root."""
     priced: float = 0.0
@@ -91,6 +95,15 @@ class Week:
                     else bool(draws[1] < self.escalated),
                 }
             )
+            failed = requests[-1]
+            failed["input_hash"] = name
+            failed["session"] = name if self.has_sessions else None
+            if self.fallback and failed["ok"] is False:
+                later = {
+                    "request_id": f"{name}-again",
+                    "ts": (ts + timedelta(seconds=3)).isoformat(),
+                }
+                requests.append({**failed, **later, "version": self.fallback, "ok": True})
             if draws[2] < self.rated and day in self.rated_days:
                 good = bool(draws[3] < self.good)
                 feedback.append({**row, "feedback_id": name, "name": "rating", "source": "user", "good": good})  # fmt: skip

@@ -58,6 +58,13 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
             failed=failed, seed=seed,
         )  # fmt: skip
         week.store(root, "rollout")
+    for name, has_sessions in (("fallback", False), ("sessions", True)):
+        Week(users=200, requests=4, prefix="q-", has_sessions=has_sessions).store(root, name)
+        week = Week(
+            users=200, requests=4, prefix="r-", version="v2", failed=0.3, fallback="v1", seed=1,
+            has_sessions=has_sessions,
+        )  # fmt: skip
+        week.store(root, name)
     # The same requests under other ids, and a week of which most was lost.
     Week(users=200, requests=4, renamed="copy-").store(root, "copy")
     Week(users=200, requests=1, prefix="k-").store(root, "lost")
@@ -241,6 +248,23 @@ def test_a_limit_is_about_all_days_of_a_version(gate: Callable[..., Done]) -> No
     assert (limit["counts"]["requests"], rise["counts"]["requests"]) == (1800, 1286)
     rules = "traffic:\n  gate: [{metric: error_rate, max: 0.2}]\n"
     assert gate("rollout", "--version=v2", "--against-version=v1", rules=rules).code == 1
+
+
+def test_a_failure_counts_where_another_version_made_it_good(gate: Callable[..., Done]) -> None:
+    rules = (
+        "traffic:\n  gate: [{metric: error_rate, max_rise: 0.1}, {metric: error_rate, max: 0.15}]\n"
+    )
+    versions = ("--version=v2", "--against-version=v1")
+    done = gate("fallback", *versions, rules=rules)
+    assert done.code == 1
+    assert "2 of 2 thresholds failed" in done.out
+    # Sessions with both versions count for neither, which no threshold may pass by.
+    mixed = gate("sessions", *versions, rules=rules)
+    assert mixed.code == 3
+    assert "2 of 2 thresholds undecided" in mixed.out
+    assert "its outcome is another one with the requests that are left out" in " ".join(
+        mixed.out.split()
+    )
 
 
 def test_noise_goes_by_the_policy_and_too_little_data_does_not(gate: Callable[..., Done]) -> None:

@@ -60,7 +60,12 @@ def gate_traffic(request: TrafficGateRequest, context: Context) -> TrafficGate:
             )
         ]
         aligned = align(sides[0], sides[1:])
-        datas = [_read_data(rule, measures[rule.metric], aligned, section) for rule in section.gate]
+        datas = _read_rules(section, measures, aligned)
+        if aligned.has_mixed:
+            others = _read_rules(section, measures, aligned.include_mixed())
+            datas = [
+                replace(data, with_mixed=other) for data, other in zip(datas, others, strict=True)
+            ]
         gate = decide_traffic(
             section,
             datas,
@@ -127,6 +132,12 @@ def _explain_misuse(rule: Rule) -> str:
     if rule.and_at_least is not None and measure.kind == "rate":
         return f"and_at_least is for measures with a unit. The limits of {rule.metric} are points already."
     return ""
+
+
+def _read_rules(
+    section: TrafficSection, measures: Mapping[str, Measure], aligned: Aligned
+) -> list[RuleData]:
+    return [_read_data(rule, measures[rule.metric], aligned, section) for rule in section.gate]
 
 
 def _read_data(rule: Rule, measure: Measure, aligned: Aligned, section: TrafficSection) -> RuleData:
