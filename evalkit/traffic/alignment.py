@@ -26,7 +26,8 @@ _MIN_SHARED = 0.5
 """Two sides are compared on the same days if these have this share of the candidate's activity."""
 
 _MAX_ALIKE = 0.1
-"""The share of requests that may have the user and the exact time of one on the other side."""
+"""The share of requests that may have the exact time of one on the other side, and its user or its latency
+and tokens."""
 _MIN_VOLUME = 0.3
 """With less of the usual traffic, that of an outage or of a lost export may be missing."""
 _MAX_INCOMPLETE = 0.05
@@ -122,12 +123,14 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
 
 
 def _refuse_shared_requests(sides: Sequence[Traffic]) -> None:
-    """Refuse sides with the same requests, also if they were imported under other ids."""
+    """Refuse sides with the same requests, also if they were imported under other ids or names of users."""
     known = [side.read_identities() for side in sides]
     for (one, these), (other, those) in combinations(zip(sides, known, strict=True), 2):
         fewest = min(one.period.requests, other.period.requests)
         common = np.intersect1d(these[0], those[0]).size
-        alike = np.intersect1d(these[1], those[1]).size
+        alike = max(
+            np.intersect1d(this, that).size for this, that in zip(these[1:], those[1:], strict=True)
+        )
         if common or alike > _MAX_ALIKE * fewest:
             count = format_count(max(common, alike), "request")
             raise InvalidInput.single(

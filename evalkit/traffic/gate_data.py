@@ -64,10 +64,15 @@ class Traffic:
         found = _measure_period(self.connection, self.period, kept.condition)
         return replace(kept, period=replace(found, left_out=self.period.requests - found.requests))
 
-    def read_identities(self) -> tuple[Any, Any]:
-        """Return hashes of the ids of the requests, and of their users and times, both of shape (requests,)."""
-        found = self._fetch(f"select request, moment from chosen where {self.condition}")  # noqa: S608
-        return found["request"], found["moment"]
+    def read_identities(self) -> tuple[Any, Any, Any]:
+        """Return hashes of what identifies requests: ids, users with times, and times with measurements.
+
+        Each has the shape (requests,), the last only those with a latency, tokens, or an input. It does not
+        depend on the names of users and sources, which may differ between imports.
+        """
+        found = self._fetch(f"select request, moment, trait from chosen where {self.condition}")  # noqa: S608
+        trait = np.ma.compressed(np.ma.asarray(found["trait"]))
+        return found["request"], found["moment"], trait
 
     def read_side(self, measure: Measure, *, by_request: bool) -> Side:
         """Return a measure by user and day, or by request for a quantile."""
@@ -165,10 +170,13 @@ def _create_chosen(
     )
     connection.execute(
         f"""create temp table chosen as
-        select hash(request_id) as request, hash(cluster, ts) as moment, incomplete, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
+        select hash(request_id) as request, hash(cluster, ts) as moment,
+          case when latency_s is not null or output_tokens is not null
+            then hash(ts, latency_s, input_tokens, output_tokens)
+            when input_hash is not null then hash(ts, input_hash) end as trait, incomplete, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
           {_is_mixed(chosen)} as is_mixed,
           cast(epoch(ts) as bigint) % 86400 // 600 as bin{columns}
-        from facts join (select request_id, "user" is null as is_unknown from requests) using (request_id)"""  # noqa: S608
+        from facts join (select request_id, input_hash, "user" is null as is_unknown from requests) using (request_id)"""  # noqa: S608
     )
 
 

@@ -34,7 +34,7 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(("w48", "w47", "w46", "w45", "w44")):
         Week(users=200, requests=4, before=number).store(root, name)
     Week(users=200, requests=4, escalated=0.4, prefix="new-").store(root, "worse")
-    Week(users=200, requests=4, prefix="a-", skipped_days=(5, 6)).store(root, "no-weekend")
+    Week(users=200, requests=4, prefix="a-", skipped_days=(5, 6), seed=1).store(root, "no-weekend")
     Week(users=200, requests=4, prefix="b-", skipped_days=(2,)).store(root, "no-wednesday")
     Week(users=200, requests=4, prefix="c-", until_hour=12).store(root, "half-sunday")
     Week(users=200, requests=4, prefix="d-", escalated=None).store(root, "unknown")
@@ -67,9 +67,16 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
         week.store(root, name)
     # The same requests under other ids, and a week of which most was lost.
     Week(users=200, requests=4, renamed="copy-").store(root, "copy")
+    Week(users=200, requests=4, renamed="other-", prefix="s-").store(root, "renamed")
     Week(users=200, requests=1, prefix="k-").store(root, "lost")
     canary = Week(
-        users=100, requests=4, prefix="g-", version="v2", escalated=0.4, skipped_days=(0, 1)
+        users=100,
+        requests=4,
+        prefix="g-",
+        version="v2",
+        escalated=0.4,
+        skipped_days=(0, 1),
+        seed=1,
     )
     canary.store(root, "mixed")
     Week(users=200, requests=4, prefix="h-").store(root, "mixed")
@@ -163,6 +170,7 @@ def test_a_worse_week_fails_in_every_format(gate: Callable[..., Done], tmp_path:
         ("w48 --against w48", 2, "800 requests of w48 are also in w48, and traffic cannot be compared"),
         ("w48 --against w47 --against w47", 2, "are also in w47"),
         ("w48 --against copy", 2, "800 requests of w48 are also in copy"),
+        ("w48 --against renamed", 2, "800 requests of w48 are also in renamed"),
         ("lost --against w47", 3, "lost has 200 requests, and 800 are usual on so many days"),
         ("w49 --against w47", 2, "Did you mean 'w48'?"),
         ("../w48 --against w47", 2, "is not a name for traffic"),
