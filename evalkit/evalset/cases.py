@@ -51,12 +51,21 @@ def read_case(node: Node, problems: list[Problem], read_metrics: MetricsReader) 
         id=case_id,
         input=prompt,
         expected=expected_value,
-        draft=None if draft is None else to_plain_value(draft),
+        draft=_read_draft(fields),
         metrics=metrics,
         digest=_digest_case(prompt, expected_value, given.get("metadata", {}), metrics),
         where=node.where,
         **given,
     )
+
+
+def _read_draft(fields: FieldReader) -> Json:
+    """Return the draft; an empty one, of a case without a label, is still one that nobody has confirmed."""
+    draft = fields.get("draft")
+    if draft is not None:
+        return to_plain_value(draft)
+    is_emptied = "draft" in fields.node.members and fields.is_empty("draft")
+    return "" if is_emptied and fields.get("expected") is None else None
 
 
 def _describe_case(node: Node) -> str:

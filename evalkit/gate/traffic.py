@@ -28,6 +28,9 @@ MIN_DRAWS = 30
 MAX_UNWEIGHTED = 0.1
 """The largest share of cases that may be newer than the weights."""
 
+MAX_LOST = 0.1
+"""The largest share of the weights that may belong to cases that were not compared."""
+
 MAX_AGE_DAYS = 62
 """Older weights are those of another season, which a note says."""
 
@@ -103,9 +106,10 @@ def describe_weights(rule: Rule, evidence: Evidence) -> Iterator[str]:
         mean(mean(map(scale.to_scale, row)) for row in rows)
         for rows in (pairs.base, pairs.candidate)
     )
+    compared = sum(mix.shares.get(case.id, 0.0) for case in pairs.cases)
     plain = format_change(scale.as_change(scale.sign * (after - before)), pairs.info.unit)
     yield (
-        f"{format_value(1 - mix.unmatched, '')} of {format_count(mix.requests, 'request')} from {mix.since} to "
+        f"{format_value(compared, '')} of {format_count(mix.requests, 'request')} from {mix.since} to "
         f"{mix.until} resemble a case ({mix.method}), and about the others this says nothing. With all "
         f"cases alike, the change is {plain}."
     )
@@ -148,6 +152,20 @@ def _find_shares(rule: Rule, pairs: PairedScores) -> tuple[TrafficMix, Floats]:
     shares = np.array([mix.shares.get(case.id, 0.0) for case in pairs.cases])
     if not shares.any():
         raise Undecidable("no request resembles any of these cases")
+    # A threshold for a tag is about a part of the traffic on purpose.
+    known = sum(mix.shares.values())
+    lost = 0.0 if rule.tag is not None else 1 - float(shares.sum()) / known
+    if lost > MAX_LOST:
+        compared = {case.id for case in pairs.cases}
+        gone = [
+            id_
+            for id_ in sorted(mix.shares, key=lambda id_: -mix.shares[id_])
+            if id_ not in compared
+        ]
+        raise Undecidable(
+            f"{format_value(lost, '')} of the requests that resemble a case resemble one that was not compared, "
+            f"such as {gone[0]!r}. Compare it too, or weigh again: evalkit traffic weigh SET --traffic NAME"
+        )
     return mix, shares
 
 

@@ -128,8 +128,9 @@ def _format_metrics(rubrics: Sequence[str]) -> str:
 
 
 def _format_drafted(case: SampledCase) -> str:
-    draft = [f"    draft: {_format_text(case.answer, 6)}"] if case.answer else []
-    return _format_case(case, draft)
+    # A failed request has no answer, and its case is as unread as the others.
+    draft = _format_text(case.answer, 6) if case.answer else " # The agent gave no answer."
+    return _format_case(case, [f"    draft: {draft}"])
 
 
 def _format_recorded(case: SampledCase) -> str:

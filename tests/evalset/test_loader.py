@@ -676,6 +676,9 @@ def test_a_draft_is_no_label_and_changes_no_score(load: Callable[..., EvalSet]) 
     assert after.cases[0].provenance == {"pi": 0.1}
     assert before.cases[0].digest == after.cases[0].digest
     assert before.digest != after.digest  # the verdict differs: a draft leaves it undecided
+    emptied = load(json.dumps({"cases": [{**unlabeled, "draft": None}]}))
+    assert emptied.cases[0].draft == ""
+    assert load(json.dumps({"cases": [{**CASE, "draft": None}]})).cases[0].draft is None
 
 
 @pytest.mark.parametrize(

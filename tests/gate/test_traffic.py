@@ -95,6 +95,10 @@ def test_equal_shares_give_the_plain_change_and_its_test() -> None:
         (make_mix(EVEN, draws=20), "worth 20 independent ones"),
         (make_mix({f"c{n}": 0.05 for n in range(17)}), "3 of 20 cases have no weight"),
         (make_mix({**dict.fromkeys(EVEN, 0.0), "gone": 0.9}), "no request resembles any"),
+        (
+            make_mix({**dict.fromkeys(EVEN, 0.02), "gone": 0.5}),
+            "resemble one that was not compared, such as 'gone'",
+        ),
     ],
 )
 def test_without_good_weights_nothing_passes(mix: TrafficMix | None, why: str) -> None:
