@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import msgspec
 
@@ -24,12 +24,17 @@ from evalkit.core.serialization import parse_stored_json
 from evalkit.core.source_files import UnreadableFile, open_regular_file
 from evalkit.traffic.table_rows import read_csv_rows, read_parquet_rows
 
+if TYPE_CHECKING:
+    import zstandard
+
 MAX_RECORD_BYTES = 64 << 20
 """Size of one record. The Collector's file exporter writes a batch as one line, usually below 1 MB."""
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CHUNK = 1 << 16
+_ZSTD_CHUNK = 1 << 13
+"""Small, because what it unpacks to is held in memory."""
 
 
 class RawRecord(NamedTuple):
@@ -73,10 +78,43 @@ def _decompress(file: io.BufferedReader) -> Iterator[io.BufferedReader]:
         import zstandard  # noqa: PLC0415 - only for such files
 
         unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        with unpacker.stream_reader(file, read_across_frames=True, closefd=False) as unzipped:
-            yield io.BufferedReader(unzipped, _CHUNK)
+        yield io.BufferedReader(_ZstdStream(file, unpacker), _CHUNK)
     else:
         yield file
+
+
+class _ZstdStream(io.RawIOBase):
+    """The content of zstd frames. The reader of the library takes a file that is cut off for a whole one."""
+
+    def __init__(self, file: io.BufferedReader, unpacker: zstandard.ZstdDecompressor) -> None:
+        self._file = file
+        self._unpacker = unpacker
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._unpacked = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Return true."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end.
+
+        Raises:
+            EOFError: the file ends within a frame.
+        """
+        while not self._unpacked:
+            data = (self._frame.unused_data if self._frame else b"") or self._file.read(_ZSTD_CHUNK)
+            if self._frame is None or self._frame.eof:
+                if not data:
+                    return 0
+                self._frame = self._unpacker.decompressobj()
+            elif not data:
+                raise EOFError
+            self._unpacked = memoryview(self._frame.decompress(data))
+        size = min(len(buffer), len(self._unpacked))
+        buffer[:size] = self._unpacked[:size]
+        self._unpacked = self._unpacked[size:]
+        return size
 
 
 def _read_stream(stream: io.BufferedReader, name: str) -> Iterator[RawRecord]:
@@ -85,7 +123,7 @@ def _read_stream(stream: io.BufferedReader, name: str) -> Iterator[RawRecord]:
         for record in _choose_reader(stream, name):
             last = record.number
             yield record
-    except (EOFError, OSError, zlib.error, RuntimeError) as error:
+    except Exception as error:
         if not _is_decompression(error):
             raise
         yield RawRecord(last + 1, None, "the compressed data are damaged or cut off here")

@@ -9,9 +9,12 @@ import msgspec
 
 from evalkit.core.literals import Json
 
-_TEXTS = ("input", "output", "error_text", "comment", "name", "label")
-_TABLE_TEXTS = ("request_id", "feedback_id", "version", "variant", "environment", "error_type")
-"""The further texts of rows whose columns the user chose; in traces these are ids and names."""
+_TEXTS = (
+    *("input", "output", "error_text", "comment", "name", "label"),
+    *("version", "variant", "environment", "error_type", "model", "tool"),
+)
+_TABLE_TEXTS = ("request_id", "feedback_id")
+"""The further texts of rows whose columns the user chose; in traces these are random ids."""
 
 _VALUES = ("arguments", "result", "messages", "attributes", "tools")
 _IDENTITIES = ("user", "session")
