@@ -4,6 +4,7 @@ __all__ = [
     "alignment",
     "case_weights",
     "columns",
+    "coverage",
     "dashboard_page",
     "dashboard_source",
     "estimate_text",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 
@@ -19,6 +19,7 @@ from evalkit.traffic.periods import (
     expected_days,
     find_gaps,
     find_missing_days,
+    name_days,
 )
 
 _MIN_SHARED = 0.5
@@ -36,14 +37,30 @@ _MAX_INCOMPLETE = 0.05
 class Aligned:
     """The sides on the days that count. With a problem, no threshold that it concerns passes.
 
-    `problems` concern the candidate alone, and `comparison_problems` the comparison.
+    `whole` is the candidate on all of its days, which limits are about. `problems` concern the candidate
+    alone, and `comparison_problems` the comparison.
     """
 
+    whole: Traffic
     candidate: Traffic
     earlier: tuple[Traffic, ...]
     is_concurrent: bool
     problems: tuple[str, ...]
     comparison_problems: tuple[str, ...]
+
+    @property
+    def has_mixed(self) -> bool:
+        """Whether requests are left out because their session has several versions or variants."""
+        return any(each.period.mixed for each in (self.candidate, *self.earlier))
+
+    def include_mixed(self) -> Aligned:
+        """Return the sides with these requests."""
+        return replace(
+            self,
+            whole=self.whole.include_mixed(),
+            candidate=self.candidate.include_mixed(),
+            earlier=tuple(each.include_mixed() for each in self.earlier),
+        )
 
 
 def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
@@ -67,6 +84,7 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
             )
         kept = tuple(each.keep_days(shared) for each in earlier)
         return Aligned(
+            whole=candidate,
             candidate=candidate.keep_days(shared),
             earlier=kept,
             is_concurrent=True,
@@ -92,6 +110,7 @@ def align(candidate: Traffic, earlier: Sequence[Traffic]) -> Aligned:
         problems.append(describe_gaps(candidate.period, gaps))
     problems += _describe_losses(candidate.period, [each.period for each in kept])
     return Aligned(
+        whole=candidate,
         candidate=candidate,
         earlier=kept,
         is_concurrent=False,
@@ -130,9 +149,7 @@ def _name_weekdays(numbers: Iterator[int] | set[int]) -> str:
 def _describe_missing(period: Period) -> Iterator[str]:
     missing = find_missing_days(period)
     if missing:
-        named = ", ".join(f"{WEEKDAYS[day.weekday()]} {day}" for day in missing[:3])
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        yield f"{period.label} has no request on {named}{more}"
+        yield f"{period.label} has no request on {name_days(missing)}"
 
 
 def _describe_lacking(candidate: Period, earlier: Sequence[Period]) -> Iterator[str]:
@@ -153,9 +170,7 @@ def _describe_losses(candidate: Period, earlier: Sequence[Period]) -> Iterator[s
     """Yield that requests of the candidate may have got lost, such as those that crashed."""
     total = sum(each.requests for each in earlier)
     days = sum(len(each.days) for each in earlier)
-    if not days:
-        return
-    usual = total / days * len(candidate.days)
+    usual = total / days * len(candidate.days) if days else 0.0
     is_whole = candidate.selection.version is None and candidate.selection.variant is None
     if is_whole and candidate.requests < _MIN_VOLUME * usual:
         yield (
@@ -165,9 +180,10 @@ def _describe_losses(candidate: Period, earlier: Sequence[Period]) -> Iterator[s
     before = sum(each.incomplete for each in earlier) / total if total else 0.0
     now = candidate.incomplete / candidate.requests
     if now > before + _MAX_INCOMPLETE:
+        usual_text = f", and {before:.0%} before" if total else ""
         yield (
-            f"{now:.0%} of the traces of {candidate.label} have no root, and {before:.0%} before. Import the "
-            f"files with the missing spans"
+            f"{now:.0%} of the traces of {candidate.label} have no root{usual_text}. Import the files with the "
+            f"missing spans"
         )
 
 

@@ -118,8 +118,7 @@ def _build_request(trace: Trace, start_us: int) -> Row:
         "output": answer,
         "latency_ms": _measure_ms(trace),
         "ttft_ms": root.ttft_ms if root.ttft_ms is not None else _find_first_token(root, spans),
-        # A span that leaves its status open succeeded only if it answered.
-        "ok": False if failed else True if root.status == "ok" or answer else None,
+        "ok": False if failed else _find_success(trace, answer),
         "error_type": (failed.error_type or "error") if failed else None,
         "error_text": failed.error_text if failed else None,
         "input_tokens": _sum(calls, "input_tokens"),
@@ -166,6 +165,16 @@ def _find_failure(trace: Trace, answer: str | None) -> SpanFacts | None:
         is_plain = root.error_type in (None, "error") or (root.error_type or "").isdigit()
         return cause if cause and is_plain else root
     return cause
+
+
+def _find_success(trace: Trace, answer: str | None) -> bool | None:
+    """Return True for a trace without a failure that succeeded; None if that is unknown.
+
+    A root that leaves its status open succeeded only if there is an answer. Without a root, the request may
+    have crashed after a part of the answer.
+    """
+    is_answered = trace.root.status == "ok" or bool(answer)
+    return True if trace.is_complete and is_answered else None
 
 
 def hash_input(text: str | None) -> str | None:

@@ -26,10 +26,34 @@ from evalkit.traffic.gate_sentences import (
 )
 
 _ROUNDING = 1e-9
+_BY_HARM: tuple[Outcome, ...] = ("pass", "inconclusive", "undecided", "fail")
+_MIXED = (
+    "its outcome is another one with the requests that are left out because their session has several "
+    "versions or variants"
+)
 
 
 def check_rules(datas: Sequence[RuleData]) -> list[TrafficCheck]:
     """Decide all thresholds; one that cannot be decided is undecided, never passed.
+
+    Neither does one pass that does not with the requests of sessions that have several versions or variants:
+    a client that falls back to another version after a failure makes such sessions.
+    """
+    checks = _check_each(datas)
+    if all(data.with_mixed is None for data in datas):
+        return checks
+    others = _check_each([data.with_mixed or data for data in datas])
+    doubted = [
+        replace(data, problems=(*data.problems, _MIXED))
+        if _BY_HARM.index(other.check.outcome) > _BY_HARM.index(check.check.outcome)
+        else data
+        for data, check, other in zip(datas, checks, others, strict=True)
+    ]
+    return _check_each(doubted)
+
+
+def _check_each(datas: Sequence[RuleData]) -> list[TrafficCheck]:
+    """Decide all thresholds by the requests that count.
 
     As in the gate of runs, the primary threshold has its full alpha, and the others that compare share
     theirs (Holm 1979). To pass, each has to rule out more harm than it tolerates, at its whole alpha.

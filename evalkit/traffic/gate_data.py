@@ -15,7 +15,7 @@ import numpy as np
 from evalkit.core.errors import NothingSelected
 from evalkit.core.literals import Json
 from evalkit.traffic.compared import UserDays
-from evalkit.traffic.gate_records import Side
+from evalkit.traffic.gate_records import DayCoverage, Side
 from evalkit.traffic.import_log import ImportedFile, read_imports
 from evalkit.traffic.measures import Measure
 from evalkit.traffic.periods import BINS, Period, TrafficFilter
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 UNVERSIONED = "unversioned"
 """The version of the requests without one."""
 
+_UNMIXED = "not is_mixed"
 _MAX_LISTED = 10
 _EPOCH = date(1970, 1, 1)
 
@@ -42,17 +43,30 @@ class Traffic:
     connection: duckdb.DuckDBPyConnection
     period: Period
     measures: tuple[Measure, ...]
+    days: str = "true"
+    """SQL over the columns of `chosen`: which days count."""
+    has_mixed: bool = False
+    """Whether the requests of sessions with several versions or variants count."""
+
+    @property
+    def condition(self) -> str:
+        """SQL over the columns of `chosen`: which of its requests count."""
+        return self.days if self.has_mixed else f"{self.days} and {_UNMIXED}"
+
+    def include_mixed(self) -> Traffic:
+        """Return the traffic with the requests of sessions with several versions or variants."""
+        return replace(self, has_mixed=True)
 
     def keep_days(self, days: Sequence[date]) -> Traffic:
-        """Leave out the requests of other days."""
+        """Return the traffic without the requests of other days."""
         listed = ", ".join(f"date '{day}'" for day in days) or "null"
-        self.connection.execute(f"delete from chosen where day not in ({listed})")  # noqa: S608
-        found = _measure_period(self.connection, self.period)
-        return replace(self, period=replace(found, left_out=self.period.requests - found.requests))
+        kept = replace(self, days=f"day in ({listed})")
+        found = _measure_period(self.connection, self.period, kept.condition)
+        return replace(kept, period=replace(found, left_out=self.period.requests - found.requests))
 
     def read_identities(self) -> tuple[Any, Any]:
         """Return hashes of the ids of the requests, and of their users and times, both of shape (requests,)."""
-        found = self._fetch("select request, moment from chosen")
+        found = self._fetch(f"select request, moment from chosen where {self.condition}")  # noqa: S608
         return found["request"], found["moment"]
 
     def read_side(self, measure: Measure, *, by_request: bool) -> Side:
@@ -61,14 +75,17 @@ class Traffic:
         value, size = f"n{number}", f"d{number}"
         columns = f"sum({value} * weight) as value, sum({size} * weight) as size"
         # A ratio has values outside of its denominator, such as the cost of a failure.
-        grouped = f"where {value} <> 0 or {size} > 0 group by cluster, day"
+        grouped = f"({value} <> 0 or {size} > 0) group by cluster, day"
         if by_request:
-            columns, grouped = f"{value} as value, {size} * weight as size", f"where {size} > 0"
+            columns, grouped = f"{value} as value, {size} * weight as size", f"{size} > 0"
         found = self._fetch(
             f"select cluster, date_diff('day', date '1970-01-01', day) as day, {columns} "  # noqa: S608
-            f"from chosen {grouped}"
+            f"from chosen where {self.condition} and {grouped}"
         )
-        total = self.connection.execute("select coalesce(sum(weight), 0) from chosen").fetchone()
+        by_day = self.connection.execute(
+            f"select day, sum(weight), sum(weight * k{number}::integer) from chosen "  # noqa: S608
+            f"where {self.condition} group by day order by day"
+        ).fetchall()
         data = UserDays(
             users=np.asarray(found["cluster"], dtype=np.uint64),
             days=np.asarray(found["day"], dtype=np.int64) + _EPOCH.toordinal(),
@@ -78,9 +95,10 @@ class Traffic:
         return Side(
             label=self.period.label,
             data=data,
-            requests=float(total[0]) if total else 0.0,
-            known=float(data.sizes.sum()),
+            requests=float(sum(requests for _, requests, _ in by_day)),
+            known=float(sum(known for _, _, known in by_day)),
             users=int(np.unique(data.users).size),
+            by_day=tuple(DayCoverage(*row) for row in by_day),
         )
 
     def _fetch(self, query: str) -> dict[str, Any]:
@@ -110,10 +128,10 @@ def open_period(
             redacted=[
                 each.import_id for each in imports if not _redaction_of(each).get("keep_pii")
             ],
-            condition=f"{_condition(chosen)} and not ({_is_mixed(chosen)})",
+            condition=_condition(chosen),
             maturity_h=maturity_h,
         )
-        _create_chosen(connection, measures)
+        _create_chosen(connection, measures, chosen)
         empty = Period(
             name=name,
             selection=chosen,
@@ -126,10 +144,10 @@ def open_period(
                 str(key) for each in imports if (key := _redaction_of(each).get("key_id"))
             ),
         )
-        period = _measure_period(connection, empty)
+        period = _measure_period(connection, empty, _UNMIXED)
         if not period.requests:
             raise NothingSelected(_explain_nothing(connection, period))
-        period = replace(period, **_read_store_facts(connection, chosen))
+        period = replace(period, **_read_store_facts(connection))
         yield Traffic(connection=connection, period=period, measures=tuple(measures))
 
 
@@ -138,14 +156,17 @@ def _redaction_of(imported: ImportedFile) -> Mapping[str, Json]:
     return found
 
 
-def _create_chosen(connection: duckdb.DuckDBPyConnection, measures: Sequence[Measure]) -> None:
+def _create_chosen(
+    connection: duckdb.DuckDBPyConnection, measures: Sequence[Measure], chosen: TrafficFilter
+) -> None:
     columns = "".join(
-        f", {each.numerator} as n{number}, {each.denominator} as d{number}"
+        f", {each.numerator} as n{number}, {each.denominator} as d{number}, {each.known} as k{number}"
         for number, each in enumerate(measures)
     )
     connection.execute(
         f"""create temp table chosen as
         select hash(request_id) as request, hash(cluster, ts) as moment, incomplete, day, is_unknown, cluster, weight, weight <> 1 as is_sampled,
+          {_is_mixed(chosen)} as is_mixed,
           cast(epoch(ts) as bigint) % 86400 // 600 as bin{columns}
         from facts join (select request_id, "user" is null as is_unknown from requests) using (request_id)"""  # noqa: S608
     )
@@ -177,20 +198,23 @@ def _is_mixed(chosen: TrafficFilter) -> str:
             "coalesce(session in (select session from requests where session is not null "
             "group by session having count(distinct coalesce(variant, '')) > 1), false)"
         )
-    return " or ".join(conditions) or "false"
+    return f"({' or '.join(conditions) or 'false'})"
 
 
-def _measure_period(connection: duckdb.DuckDBPyConnection, period: Period) -> Period:
+def _measure_period(
+    connection: duckdb.DuckDBPyConnection, period: Period, condition: str
+) -> Period:
+    chosen = f"(from chosen where {condition})"
     row = connection.execute(
-        "select count(*), count(distinct cluster), coalesce(sum(is_unknown::int), 0), "
-        "coalesce(sum(is_sampled::int), 0), coalesce(sum(incomplete::int), 0) from chosen"
+        "select count(*), count(distinct cluster), coalesce(sum(is_unknown::int), 0), "  # noqa: S608
+        f"coalesce(sum(is_sampled::int), 0), coalesce(sum(incomplete::int), 0) from {chosen}"
     ).fetchone()
     requests, users, unknown, sampled, incomplete = row or (0, 0, 0, 0, 0)
     top = connection.execute(
-        "select max(size) from (select count(*) as size from chosen group by cluster)"
+        f"select max(size) from (select count(*) as size from {chosen} group by cluster)"  # noqa: S608
     ).fetchone()
     bins = connection.execute(
-        "select day, bin, count(distinct cluster) from chosen group by day, bin"
+        f"select day, bin, count(distinct cluster) from {chosen} group by day, bin"  # noqa: S608
     ).fetchall()
     activity: dict[date, Any] = {}
     for day, number, count in bins:
@@ -207,13 +231,9 @@ def _measure_period(connection: duckdb.DuckDBPyConnection, period: Period) -> Pe
     )
 
 
-def _read_store_facts(
-    connection: duckdb.DuckDBPyConnection, chosen: TrafficFilter
-) -> dict[str, Any]:
+def _read_store_facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     days = connection.execute("select distinct day from requests").fetchall()
-    mixed = connection.execute(
-        f"select count(*) from attempts where {_condition(chosen)} and ({_is_mixed(chosen)})"  # noqa: S608 - quoted
-    ).fetchone()
+    mixed = connection.execute("select count(*) from chosen where is_mixed").fetchone()
     return {"store_days": frozenset(day for (day,) in days), "mixed": mixed[0] if mixed else 0}
 
 

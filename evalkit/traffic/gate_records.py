@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
 
 from evalkit.compare.estimates import QUANTILE_LEVELS
 from evalkit.core.eval_set import Rule
@@ -14,12 +16,20 @@ from evalkit.traffic.compared import Compared, Statistic, UserDays
 from evalkit.traffic.measures import Measure
 
 
+class DayCoverage(NamedTuple):
+    """The requests of a day, and for how many of them a measure is known; both weighted as in `Side`."""
+
+    day: date
+    requests: float
+    known: float
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
     """A measure on one side of a comparison.
 
     Of its `requests`, it is known for `known` (both are numbers of requests that were sent, if the source
-    sampled them). `users` are those with a known value.
+    sampled them), which `by_day` has by day. `users` are those with a known value.
     """
 
     label: str
@@ -27,6 +37,7 @@ class Side:
     requests: float
     known: float
     users: int
+    by_day: tuple[DayCoverage, ...] = ()
 
     @property
     def coverage(self) -> float:
@@ -39,7 +50,8 @@ class RuleData:
     """A threshold with its data: the period to be decided, and the earlier ones.
 
     `shared_problems` say why the traffic is incomplete, and `problems` what is wrong with this measure. A
-    threshold with either does not pass.
+    threshold with either does not pass. `with_mixed` is the same with the requests of sessions that have
+    several versions or variants; None if none are left out.
     """
 
     rule: Rule
@@ -49,6 +61,7 @@ class RuleData:
     is_concurrent: bool = False
     shared_problems: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    with_mixed: RuleData | None = None
 
     @property
     def all_problems(self) -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def _explain_users(period: Period) -> Iterator[str]:
         )
     if period.left_out:
         yield (
-            f"{period.label}: {format_count(period.left_out, 'request')} of other days or weekdays left out."
+            f"{period.label}: {format_count(period.left_out, 'request')} of other days or weekdays left out of comparisons."
         )
     if period.sampled:
         yield (

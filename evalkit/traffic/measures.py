@@ -25,7 +25,8 @@ class Measure:
 
     `numerator` and `denominator` are SQL expressions over a row of `facts`. A `rate` has 0 or 1 for both,
     and is a share of the requests in which it is known. A `value` has a number for each request in which it
-    is known, of which there are percentiles too. A `ratio` divides other sums.
+    is known, of which there are percentiles too. A `ratio` divides other sums. `known` is the SQL condition
+    that a request has all that its measure needs.
 
     Args:
         name: the name in reports and thresholds.
@@ -40,6 +41,7 @@ class Measure:
     title: str
     numerator: str
     denominator: str
+    known: str
     better: Literal["higher", "lower", ""]
     unit: str = ""
     meaning: str
@@ -64,6 +66,7 @@ def _rate(
         title=title,
         numerator=f"coalesce({column}, false)::integer",
         denominator=f"({column} is not null)::integer",
+        known=f"{column} is not null",
         better=better,
         meaning=meaning,
     )
@@ -82,6 +85,7 @@ def _value(
         title=title,
         numerator=f"coalesce({column}, 0)",
         denominator=f"({column} is not null)::integer",
+        known=f"{column} is not null",
         better=better,
         unit=unit,
         meaning=meaning,
@@ -150,6 +154,7 @@ MEASURES: tuple[Measure, ...] = (
         title="cost of a success",
         numerator="case when ok is not null then coalesce(cost_usd, 0) else 0 end",
         denominator="(cost_usd is not null and coalesce(ok, false))::integer",
+        known="cost_usd is not null and ok is not null",
         better="lower",
         unit="usd",
         meaning="cost of all requests, failed ones too, for each that succeeded",

@@ -112,6 +112,12 @@ def expected_days(period: Period) -> list[date]:
     return list_days(first, last)
 
 
+def name_days(days: Sequence[date]) -> str:
+    """Return the first days by name, and the number of the others."""
+    named = ", ".join(f"{WEEKDAYS[day.weekday()]} {day}" for day in days[:3])
+    return f"{named} and {len(days) - 3} more" if len(days) > 3 else named
+
+
 def find_missing_days(period: Period) -> list[date]:
     """Return the days within a period on which its store has no request at all."""
     return [day for day in expected_days(period) if day not in period.store_days]

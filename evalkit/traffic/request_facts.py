@@ -35,7 +35,8 @@ MATURITY_HOURS = 72.0
 """Feedback counts if it came at most so long after its request, so that all requests had equally long."""
 
 RETRY_SECONDS = 10
-"""A failed request is an attempt, and not counted, if its client repeats it within this time."""
+"""A failed request is an attempt, and not counted, if its client repeats it within this time, and the same
+version and variant answers. The failure of a version that another one made good counts."""
 
 REPHRASE_MINUTES = 5
 """A question is asked again if a similar one follows within this time (Hassan et al. 2013)."""
@@ -125,6 +126,7 @@ select *,
     lead(ts) over turns as next_ts,
     lead(asked) over turns as next_asked,
     lead(input_hash) over turns as next_hash,
+    lead((version, variant)) over turns as next_arm,
     session is not null and min(version) over whole is distinct from max(version) over whole as mixed
 from base
 window turns as (partition by coalesce(conversation, who) order by ts, request_id),
@@ -158,10 +160,11 @@ with signals as (
             else false
         end as objected,
         coalesce(ok = false and next_hash = input_hash
-            and next_ts - ts <= interval {RETRY_SECONDS} second, false) as is_retried
+            and next_ts - ts <= interval {RETRY_SECONDS} second
+            and next_arm is not distinct from (version, variant), false) as is_retried
     from turns
 )
-select s.* exclude (who, conversation, asked, next_ts, next_asked, next_hash, input_hash, gap),
+select s.* exclude (who, conversation, asked, next_ts, next_asked, next_hash, next_arm, input_hash, gap),
     hash(who) as cluster, not ok as failed, good, good is not null as rated,
     case
         when conversation is null or ts > $last - interval {IDLE_MINUTES} minute

@@ -33,6 +33,17 @@ class Week:
     latency_s: float = 1.0
     rated: float = 0.2
     good: float = 0.8
+    rated_days: Collection[int] = range(7)
+    known: float = 1.0
+    """The share of the requests of which it is known whether they succeeded."""
+    fallback: str = ""
+    """The version that answers a failed request three seconds later."""
+    has_sessions: bool = False
+    """Whether each request, with its repetition, is a session."""
+    rooted: float = 1.0
+    """The share of the requests whose trace has its root."""
+    priced: float = 0.0
+    """The share of the requests whose cost is known."""
     version: str = "v1"
     prefix: str = ""
     """What names of users and ids of requests begin with."""
@@ -75,14 +86,25 @@ class Week:
                     **row,
                     "user": f"{self.prefix}u{number // self.requests}",
                     "version": self.version,
-                    "ok": bool(draws[0] >= self.failed),
+                    "incomplete": number % 10 >= 10 * self.rooted,
+                    "ok": bool(draws[0] >= self.failed) if number % 10 < 10 * self.known else None,
+                    "cost_usd": 0.01 if number % 10 < 10 * self.priced else None,
                     "latency_ms": 1000 * latency,
                     "escalated": None
                     if self.escalated is None
                     else bool(draws[1] < self.escalated),
                 }
             )
-            if draws[2] < self.rated:
+            failed = requests[-1]
+            failed["input_hash"] = name
+            failed["session"] = name if self.has_sessions else None
+            if self.fallback and failed["ok"] is False:
+                later = {
+                    "request_id": f"{name}-again",
+                    "ts": (ts + timedelta(seconds=3)).isoformat(),
+                }
+                requests.append({**failed, **later, "version": self.fallback, "ok": True})
+            if draws[2] < self.rated and day in self.rated_days:
                 good = bool(draws[3] < self.good)
                 feedback.append({**row, "feedback_id": name, "name": "rating", "source": "user", "good": good})  # fmt: skip
         return requests, feedback

@@ -45,6 +45,26 @@ def weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Week(users=1, requests=1, skipped_days=range(7)).store(root, "empty")
     Week(users=100, before=5, prefix="i-").store(root, "half")
     Week(users=100, before=5, prefix="j-", escalated=None).store(root, "half")
+    Week(users=200, requests=4, before=6, priced=1).store(root, "priced")
+    Week(users=200, requests=4, prefix="l-", known=0.5, priced=0.5).store(root, "blurred")
+    Week(users=200, requests=4, before=6, prefix="m-", rated=0.6).store(root, "rated")
+    Week(users=200, requests=4, prefix="n-", rated=0.6, rated_days=(0,)).store(root, "monday")
+    Week(users=200, requests=4, prefix="o-", rooted=0.9).store(root, "rootless")
+    for seed, (version, skipped, failed) in enumerate(
+        [("v1", (5, 6), 0.05), ("v2", (5, 6), 0.05), ("v2", range(5), 1.0)]
+    ):
+        week = Week(
+            users=300, requests=6, prefix=f"p{seed}-", version=version, skipped_days=skipped,
+            failed=failed, seed=seed,
+        )  # fmt: skip
+        week.store(root, "rollout")
+    for name, has_sessions in (("fallback", False), ("sessions", True)):
+        Week(users=200, requests=4, prefix="q-", has_sessions=has_sessions).store(root, name)
+        week = Week(
+            users=200, requests=4, prefix="r-", version="v2", failed=0.3, fallback="v1", seed=1,
+            has_sessions=has_sessions,
+        )  # fmt: skip
+        week.store(root, name)
     # The same requests under other ids, and a week of which most was lost.
     Week(users=200, requests=4, renamed="copy-").store(root, "copy")
     Week(users=200, requests=1, prefix="k-").store(root, "lost")
@@ -165,6 +185,16 @@ def test_what_cannot_be_decided_is_never_green(
         ("{metric: latency_s, stat: p99, max: 9}", "w48", 3, "at least 1,000 are needed for p99"),
         ("{metric: satisfaction, min: 0.1}", "early", 3, "Import its feedback again after 2026-12-0"),
         ("{metric: escalation_rate, max_rise: 0.2}", "w48 --against half", 3, "known for 100% of the requests of w48, and for 5"),
+        ("{metric: error_rate, max: 0.5}", "blurred", 3, "is known for 50% of the requests of blurred, and a limit needs 90%"),
+        ("{metric: error_rate, max: 0.5}", "blurred --against w47", 3, "known for 50% of the requests of blurred, and for 100% of w47"),
+        ("{metric: cost_per_success_usd, max_rise: 0.5}", "blurred --against priced", 3, "known for 50% of the requests of blurred, and for"),
+        ("{metric: cost_per_success_usd, max: 0.5}", "priced", 0, "PASS"),
+        ("{metric: satisfaction, min: 0.1}", "monday", 3, "unknown for most of the requests of monday on Tue 2026-11-24"),
+        ("{metric: satisfaction, max_drop: 0.3}", "monday --against rated", 3, "requests of monday on Tue 2026-11-24"),
+        ("{metric: satisfaction, max_drop: 0.3}", "rated --against monday", 3, "requests of monday on Tue 2026-11-24"),
+        ("{metric: satisfaction, min: 0.1}", "rated", 0, "PASS"),
+        ("{metric: error_rate, max: 0.5}", "rootless", 3, "10% of the traces of rootless have no root. Import"),
+        ("{metric: error_rate, max: 0.5}", "rootless --against w47", 3, "have no root, and 0% before"),
         ("{metric: succes_rate, min: 0.1}", "w48", 2, "evalkit.yaml:3: traffic: gate: 'succes_rate' is no measure"),
         ("{metric: success_rate, max_rise: 0.1}", "w48", 2, "better when it is higher. Use max_drop"),
         ("{metric: success_rate, stat: p95, min: 0.1}", "w48", 2, "has no p95"),
@@ -205,6 +235,36 @@ def test_two_versions_are_compared_on_the_days_they_share(gate: Callable[..., Do
     assert found["against"][0]["days"] == found["candidate"]["days"]
     assert found["candidate"]["days"][0] == "2026-11-25"
     assert found["thresholds"][0]["weighted_by"] == "day"
+
+
+def test_a_limit_is_about_all_days_of_a_version(gate: Callable[..., Done]) -> None:
+    rules = (
+        "traffic:\n  gate: [{metric: error_rate, max: 0.2}, {metric: error_rate, max_rise: 0.2}]\n"
+    )
+    # v2 fails only after the days that it shares with v1.
+    done = gate("rollout", "--version=v2", "--against-version=v1", "--format=json", rules=rules)
+    limit, rise = read_json(done.out)["thresholds"]
+    assert (limit["outcome"], rise["outcome"], done.code) == ("fail", "undecided", 3)
+    assert (limit["counts"]["requests"], rise["counts"]["requests"]) == (1800, 1286)
+    rules = "traffic:\n  gate: [{metric: error_rate, max: 0.2}]\n"
+    assert gate("rollout", "--version=v2", "--against-version=v1", rules=rules).code == 1
+
+
+def test_a_failure_counts_where_another_version_made_it_good(gate: Callable[..., Done]) -> None:
+    rules = (
+        "traffic:\n  gate: [{metric: error_rate, max_rise: 0.1}, {metric: error_rate, max: 0.15}]\n"
+    )
+    versions = ("--version=v2", "--against-version=v1")
+    done = gate("fallback", *versions, rules=rules)
+    assert done.code == 1
+    assert "2 of 2 thresholds failed" in done.out
+    # Sessions with both versions count for neither, which no threshold may pass by.
+    mixed = gate("sessions", *versions, rules=rules)
+    assert mixed.code == 3
+    assert "2 of 2 thresholds undecided" in mixed.out
+    assert "its outcome is another one with the requests that are left out" in " ".join(
+        mixed.out.split()
+    )
 
 
 def test_noise_goes_by_the_policy_and_too_little_data_does_not(gate: Callable[..., Done]) -> None:

@@ -18,18 +18,12 @@ from evalkit.core.eval_set import Rule, TrafficSection
 from evalkit.core.location import Problem
 from evalkit.evalset.project import Project
 from evalkit.traffic.alignment import Aligned, align, describe_immaturity
+from evalkit.traffic.coverage import FEEDBACK_MEASURES, describe_coverage
 from evalkit.traffic.gate_data import open_period
-from evalkit.traffic.gate_records import RuleData, Side
+from evalkit.traffic.gate_records import RuleData
 from evalkit.traffic.gate_result import TrafficGate, decide_traffic
 from evalkit.traffic.measures import Measure, find_measure
 from evalkit.traffic.periods import TrafficFilter
-
-_MIN_COVERAGE = 0.9
-"""A measure that is known for so much less of the requests on one side is another measure."""
-
-
-FEEDBACK_MEASURES = ("satisfaction", "feedback_rate")
-"""Measures that wait for feedback. That few requests have it does not make them incomplete."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +60,12 @@ def gate_traffic(request: TrafficGateRequest, context: Context) -> TrafficGate:
             )
         ]
         aligned = align(sides[0], sides[1:])
-        datas = [_read_data(rule, measures[rule.metric], aligned, section) for rule in section.gate]
+        datas = _read_rules(section, measures, aligned)
+        if aligned.has_mixed:
+            others = _read_rules(section, measures, aligned.include_mixed())
+            datas = [
+                replace(data, with_mixed=other) for data, other in zip(datas, others, strict=True)
+            ]
         gate = decide_traffic(
             section,
             datas,
@@ -135,16 +134,18 @@ def _explain_misuse(rule: Rule) -> str:
     return ""
 
 
+def _read_rules(
+    section: TrafficSection, measures: Mapping[str, Measure], aligned: Aligned
+) -> list[RuleData]:
+    return [_read_data(rule, measures[rule.metric], aligned, section) for rule in section.gate]
+
+
 def _read_data(rule: Rule, measure: Measure, aligned: Aligned, section: TrafficSection) -> RuleData:
     by_request = rule.stat in QUANTILE_LEVELS
-    candidate = aligned.candidate.read_side(measure, by_request=by_request)
-    earlier = tuple(
-        each.read_side(measure, by_request=by_request)
-        for each in (aligned.earlier if rule.compares else ())
-    )
-    problems: list[str] = []
-    if rule.compares and measure.kind != "ratio" and measure.name not in FEEDBACK_MEASURES:
-        problems += [text for each in earlier if (text := _compare_coverage(candidate, each))]
+    traffic = aligned.candidate if rule.compares else aligned.whole
+    candidate = traffic.read_side(measure, by_request=by_request)
+    others = tuple(each.read_side(measure, by_request=by_request) for each in aligned.earlier)
+    problems = [*describe_coverage(rule, measure, candidate, others)]
     if measure.name in FEEDBACK_MEASURES:
         periods = [aligned.candidate.period]
         periods += [each.period for each in aligned.earlier] if rule.compares else []
@@ -155,21 +156,11 @@ def _read_data(rule: Rule, measure: Measure, aligned: Aligned, section: TrafficS
         rule=rule,
         measure=measure,
         candidate=candidate,
-        earlier=earlier,
+        earlier=others if rule.compares else (),
         is_concurrent=aligned.is_concurrent,
         shared_problems=(
             *aligned.problems,
             *(aligned.comparison_problems if rule.compares else ()),
         ),
         problems=tuple(problems),
-    )
-
-
-def _compare_coverage(candidate: Side, earlier: Side) -> str:
-    low, high = sorted((candidate.coverage, earlier.coverage))
-    if low >= _MIN_COVERAGE * high:
-        return ""
-    return (
-        f"it is known for {candidate.coverage:.0%} of the requests of {candidate.label}, and for "
-        f"{earlier.coverage:.0%} of {earlier.label}"
     )
