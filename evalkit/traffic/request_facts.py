@@ -8,9 +8,11 @@
 | incomplete | a trace without its root |
 | mixed | its session has requests of several versions |
 | ok, failed | as stored, and the opposite |
-| escalated, resolved, input_tokens, output_tokens, cost_usd | as stored |
+| input_tokens, output_tokens, cost_usd | as stored, with those of its failed attempts |
+| escalated | whether it or one of its failed attempts was |
+| resolved | as stored |
 | latency_s, time_to_first_token_s | in seconds; of traces with their root only |
-| good, rated | the last rating of a user, and whether there is one |
+| good, rated | the last rating of a user, of its failed attempts too, and whether there is one |
 | rephrased, objected, abandoned | what the user did next; NULL if unknown |
 | has_pii, has_secrets | the answer has a redacted value that the request has not |
 
@@ -163,9 +165,25 @@ with signals as (
             and next_ts - ts <= interval {RETRY_SECONDS} second
             and next_arm is not distinct from (version, variant), false) as is_retried
     from turns
+),
+rated as (
+    select signals.*, good, count(*) filter (where not is_retried) over (
+        partition by coalesce(conversation, who) order by ts, request_id
+        rows between current row and unbounded following) as chain
+    from signals left join ratings using (request_id)
 )
-select s.* exclude (who, conversation, asked, next_ts, next_asked, next_hash, next_arm, input_hash, gap),
-    hash(who) as cluster, not ok as failed, good, good is not null as rated,
+select s.* exclude (
+        who, conversation, asked, next_ts, next_asked, next_hash, next_arm, input_hash, gap, chain)
+    replace (
+        case when count(cost_usd) over chained = count(*) over chained
+            then sum(cost_usd) over chained end as cost_usd,
+        case when count(input_tokens) over chained = count(*) over chained
+            then (sum(input_tokens) over chained)::bigint end as input_tokens,
+        case when count(output_tokens) over chained = count(*) over chained
+            then (sum(output_tokens) over chained)::bigint end as output_tokens,
+        bool_or(escalated) over chained as escalated,
+        arg_max(good, ts) over chained as good),
+    hash(who) as cluster, not ok as failed, arg_max(good, ts) over chained is not null as rated,
     case
         when conversation is null or ts > $last - interval {IDLE_MINUTES} minute
             or gap <= interval {IDLE_MINUTES} minute or (session is not null and gap is not null) then null
@@ -173,9 +191,11 @@ select s.* exclude (who, conversation, asked, next_ts, next_asked, next_hash, ne
         when lag(rephrased or objected) over turns then true
         when ok is not null then false
     end as abandoned
-from signals s left join ratings using (request_id)
-window turns as (partition by coalesce(conversation, who) order by ts, request_id)
+from rated s
+window turns as (partition by coalesce(conversation, who) order by ts, request_id),
+    chained as (partition by coalesce(conversation, who), chain)
 """  # noqa: S608 - of constants
+"""Each request with what its attempts cost and led to; a cost is unknown if that of one attempt is."""
 
 
 def create_facts(

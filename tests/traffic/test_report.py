@@ -148,6 +148,31 @@ def test_unknown_is_not_zero_and_each_measure_has_its_own_requests(tmp_path: Pat
     assert any("version of 67% of the requests is unknown" in text for text in found.warnings)
 
 
+def test_what_failed_attempts_cost_and_led_to_counts_for_the_repeated_request(
+    tmp_path: Path,
+) -> None:
+    same = {"user": "a", "session": "s", "input": "again"}
+    failed = {**same, "ok": False, "output": ""}
+    rows = [
+        row(1, 0, **failed, cost_usd=0.3, input_tokens=30, feedback=-1),
+        row(2, 0.1, **failed, cost_usd=0.2, input_tokens=20, escalated=True),
+        row(3, 0.2, **same, cost_usd=0.1, input_tokens=10, escalated=False),
+        # The cost of an attempt is unknown, so that of the request is too.
+        row(4, 90, **failed),
+        row(5, 90.1, **same, cost_usd=0.1),
+        row(6, 180, user="a", session="s", input="else", cost_usd=0.4),
+    ]
+    found = report(store(tmp_path, rows))
+    measured = values(found)
+    assert (found.retries, found.whole.requests) == (3, 3)
+    assert measured["success_rate"] == (1.0, 3)
+    assert measured["cost_usd"] == (0.5, 2)
+    assert measured["cost_per_success_usd"] == (0.5, 2)
+    assert measured["input_tokens"] == (60.0, 1)
+    assert measured["escalation_rate"] == (1.0, 1)
+    assert measured["satisfaction"] == (0.0, 1)
+
+
 def test_without_users_sessions_are_independent_and_a_warning_says_so(tmp_path: Path) -> None:
     rows = [row(n, n, session=f"s{n // 2}", ok=n % 4 < 2) for n in range(40)]
     found = report(store(tmp_path, rows))
