@@ -435,10 +435,22 @@ def test_a_parquet_file_is_read_like_a_log(tmp_path: Path) -> None:
     assert query(tmp_path, sql) == [("Hi?", "Yo.", None, ["a", "b"], "2026-11-01")]
 
 
-def test_a_damaged_compressed_file_names_the_place(tmp_path: Path) -> None:
+def squeeze_by_line(text: str) -> bytes:
+    """A zstd frame that ends after a whole line when its last bytes are missing."""
+    squeezer = zstandard.ZstdCompressor().compressobj()
+    flush = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    return b"".join(
+        squeezer.compress(line.encode()) + squeezer.flush(flush)
+        for line in text.splitlines(keepends=True)
+    )
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_a_damaged_compressed_file_names_the_place(tmp_path: Path, ending: str) -> None:
     lines = "\n".join(json.dumps(export(support_request(number))) for number in range(50))
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(lines.encode())[:-200])
+    path = tmp_path / f"a.jsonl.{ending}"
+    cut = gzip.compress(lines.encode())[:-200] if ending == "gz" else squeeze_by_line(lines)
+    path.write_bytes(cut)
     with pytest.raises(InvalidInput, match="damaged or cut off"):
         load(tmp_path, path)
     assert not traffic_folder(tmp_path, "prod").exists()
