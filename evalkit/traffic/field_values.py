@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 
 from evalkit.core.literals import Json
@@ -11,6 +12,13 @@ _NO_VALUE = ("", "none", "null", "nan", "undefined", "n/a")
 _NO_USER = ("anonymous", "anon", "unknown", "guest", "0", "-", "default", "default_user_id")
 _YES = ("true", "1", "yes", "y", "t", "ok", "success", "succeeded", "completed")
 _NO = ("false", "0", "no", "n", "f", "error", "failure", "failed", "failure")
+MAX_AMOUNT = 1e12
+MAX_COUNT = 2**31 - 1
+"""More than any request takes, costs, or counts. A value beyond them is unknown."""
+
+_FIRST_S = 946_684_800
+"""The year 2000 in seconds. A smaller number is no time of a request."""
+
 _MAX_US = 253_402_300_799 * 10**6
 
 
@@ -39,10 +47,16 @@ def as_number(value: Json) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def as_count(value: Json) -> int | None:
-    """Return a whole number of at least 0."""
+def as_amount(value: Json) -> float | None:
+    """Return a number that a time or a cost can have: at least 0, and no more than `MAX_AMOUNT`."""
     number = as_number(value)
-    return None if number is None or not 0 <= number < 2**62 else int(number)
+    return number if number is not None and 0 <= number <= MAX_AMOUNT else None
+
+
+def as_count(value: Json) -> int | None:
+    """Return a whole number from 0 to `MAX_COUNT`."""
+    number = as_number(value)
+    return None if number is None or not 0 <= number <= MAX_COUNT else int(number)
 
 
 def as_share(value: Json) -> float | None:
@@ -62,12 +76,12 @@ def as_flag(value: Json) -> bool | None:
 def as_time_us(value: Json) -> int | None:
     """Return a time in microseconds since 1970; None if it is none.
 
-    A number counts seconds, milliseconds, microseconds, or nanoseconds, by its size. A text is ISO 8601;
-    without a zone it is in UTC.
+    A number counts seconds, milliseconds, microseconds, or nanoseconds, by its size; one with eight digits
+    is a date, such as 20261116. A text is ISO 8601; without a zone it is in UTC.
     """
     number = as_number(value)
-    if number is not None:
-        if number <= 0:
+    if number is not None and not _COMPACT_DATE.fullmatch(str(value).strip()):
+        if number < _FIRST_S:
             return None
         # A whole number stays exact.
         whole = int(number)
@@ -75,9 +89,9 @@ def as_time_us(value: Json) -> int | None:
             if number < limit:
                 return int(number * up) if whole != number else whole * up // down
         return None
-    if not isinstance(value, str):
+    if not isinstance(value, str | int):
         return None
-    text = value.strip().removesuffix(" UTC")
+    text = str(value).strip().removesuffix(" UTC")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -88,4 +102,5 @@ def as_time_us(value: Json) -> int | None:
     return micros if 0 < micros < _MAX_US else None
 
 
+_COMPACT_DATE = re.compile(r"(19|20)[0-9]{6}")
 _MICROSECOND = datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)

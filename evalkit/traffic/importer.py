@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from evalkit import __version__
 from evalkit.core.errors import InvalidInput, StoreError
-from evalkit.core.files import hide_from_git, lock_folder
+from evalkit.core.files import hide_from_git, lock_folder, path_exists
 from evalkit.core.literals import Json
 from evalkit.core.location import Location, Problem
 from evalkit.core.source_files import display_path
@@ -24,6 +24,7 @@ from evalkit.traffic.raw_records import RawRecord, read_raw_records
 from evalkit.traffic.record_reader import DamagedRecord, RecordReader
 from evalkit.traffic.row_redaction import RowRedaction, ValueRedaction
 from evalkit.traffic.stage import ImportStage, open_stage
+from evalkit.traffic.table import UNFINISHED_FILE
 
 MAX_PROBLEMS = 50
 """Damaged records of one file that are listed; the others are counted."""
@@ -84,6 +85,11 @@ def import_files(
     jobs = _list_jobs(paths, options)
     with lock_folder(folder.parent):
         earlier = read_imports(folder)
+        unfinished = folder / UNFINISHED_FILE
+        if path_exists(unfinished):
+            # Rows of any of these files may be missing.
+            named = {job.import_id for job in jobs}
+            earlier = [record for record in earlier if record.import_id not in named]
         ids = {record.import_id for record in earlier}
         new_jobs = [job for job in jobs if job.import_id not in ids]
         known = tuple(
@@ -99,8 +105,9 @@ def import_files(
             with _explain_storage(folder), open_stage(folder) as stage:
                 importer = _Importer(stage, options, RowRedaction(redaction), now)
                 records = importer.read_files(new_jobs)
-                merged = merge_stage(stage, folder)
+                merged = merge_stage(stage, folder, [record.file for record in records])
             write_imports(folder, [*earlier, *records])
+            unfinished.unlink()
         finally:
             if not had_store and not any(folder.iterdir()):
                 folder.rmdir()

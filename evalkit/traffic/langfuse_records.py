@@ -15,7 +15,7 @@ from evalkit.trace.tool_data import parse_value
 from evalkit.traffic.assembly import TRACE_SPAN
 from evalkit.traffic.exported_spans import build_exported_span, count_unknown
 from evalkit.traffic.feedback_rows import make_feedback
-from evalkit.traffic.field_values import as_count, as_label, as_number, as_time_us
+from evalkit.traffic.field_values import as_amount, as_count, as_label, as_time_us
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
@@ -153,7 +153,7 @@ class LangfuseReader:
             yield from self._read_trace(plain)
 
     def _read_trace(self, trace: Mapping[str, Any]) -> Iterator[TableRow]:
-        start_us, latency_s = as_time_us(trace.get("timestamp")), as_number(trace.get("latency"))
+        start_us, latency_s = as_time_us(trace.get("timestamp")), as_amount(trace.get("latency"))
         end_us = None if start_us is None or latency_s is None else start_us + latency_s * 1e6
         yield from build_exported_span(
             self._rows,
@@ -258,6 +258,6 @@ def _read_usage(found: Mapping[str, Any], kind: str) -> dict[str, Json]:
         "evalkit.output_tokens": sums.get("output", as_count(given["output"])),
         "gen_ai.usage.cache_read.input_tokens": sums.get("cached"),
         # No price is 0 there, too.
-        "evalkit.cost_usd": as_number(cost) or None,
+        "evalkit.cost_usd": as_amount(cost) or None,
         "evalkit.prompt": found.get("prompt_name"),
     }

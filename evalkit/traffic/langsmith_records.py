@@ -10,7 +10,7 @@ from evalkit.core.literals import Json
 from evalkit.trace.tool_data import parse_value
 from evalkit.traffic.exported_spans import build_exported_span, count_unknown
 from evalkit.traffic.feedback_rows import make_feedback
-from evalkit.traffic.field_values import as_label, as_number, as_time_us
+from evalkit.traffic.field_values import as_amount, as_label, as_time_us
 from evalkit.traffic.record_reader import DamagedRecord, TableRow
 from evalkit.traffic.span_rows import SpanRows
 
@@ -147,7 +147,7 @@ def _read_attributes(run: Mapping[str, Any], kind: str) -> dict[str, Json]:
             "gen_ai.provider.name": metadata.get("ls_provider"),
             "evalkit.input_tokens": run.get("prompt_tokens"),
             "evalkit.output_tokens": run.get("completion_tokens"),
-            "evalkit.cost_usd": as_number(run.get("total_cost")) or None,
+            "evalkit.cost_usd": as_amount(run.get("total_cost")) or None,
         }
         start_us, first_us = (
             as_time_us(run.get("start_time")),

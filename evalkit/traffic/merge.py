@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
+from evalkit.core.files import write_atomically
 from evalkit.traffic.assembly import assemble_requests
 from evalkit.traffic.columns import TABLES
 from evalkit.traffic.grouped_lines import group_lines
 from evalkit.traffic.stage import ImportStage
-from evalkit.traffic.table import PART_FILE, quote_text, select_table
+from evalkit.traffic.table import PART_FILE, UNFINISHED_FILE, quote_text, select_table
 from evalkit.traffic.trace_calls import SpanFacts
 
 _ROOT_VALUES = """
@@ -50,11 +51,11 @@ class MergeResult(NamedTuple):
     other_traces: int
 
 
-def merge_stage(stage: ImportStage, folder: Path) -> MergeResult:
-    """Store the rows of a stage.
+def merge_stage(stage: ImportStage, folder: Path, file_names: Sequence[str]) -> MergeResult:
+    """Store the rows of a stage, which are from files with these names.
 
     All files are complete before the first one replaces its predecessor. To be called again after a crash
-    leads to the same store.
+    leads to the same store. Until then, UNFINISHED_FILE says that rows may be missing.
     """
     stage.load()
     connection = stage.connection
@@ -91,7 +92,9 @@ def merge_stage(stage: ImportStage, folder: Path) -> MergeResult:
     files = [
         pair for table in TABLES for pair in _write_days(stage, folder, table, old_days[table])
     ]
-    for written, target in files:
+    write_atomically(folder / UNFINISHED_FILE, "".join(f"{name}\n" for name in file_names))
+    # Files of new days come first: a row that moves may be in two days, but never in none.
+    for written, target in sorted(files, key=lambda pair: pair[1].exists()):
         target.parent.mkdir(parents=True, exist_ok=True)
         written.replace(target)
     _remove_empty(stage, folder, old_days)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import duckdb
 
 IMPORTS_FILE = "imports.jsonl"
+UNFINISHED_FILE = "unfinished.txt"
+"""The names of the files of an import that is replacing files of the store, or was killed while it did."""
+
 PART_FILE = "part-0.parquet"
 SAMPLES_FOLDER = "samples"
 
@@ -56,10 +59,17 @@ def open_traffic(folder: Path) -> duckdb.DuckDBPyConnection:
 
     Raises:
         InvalidInput: there is no such store. The message names those that there are.
+        StoreError: an import was interrupted, or a stored file is damaged.
         StoreError: a stored file is damaged.
     """
     if not path_exists(folder / IMPORTS_FILE):
         raise InvalidInput.single(_explain_missing(folder))
+    if path_exists(folder / UNFINISHED_FILE):
+        names = ", ".join((folder / UNFINISHED_FILE).read_text(encoding="utf-8").splitlines())
+        raise StoreError(
+            f"{folder}: an import did not finish, so requests may be missing. Import its files again, with "
+            f"the earlier files of the same days: {names}"
+        )
     import duckdb  # noqa: PLC0415 - it takes long, and callers check their input first
 
     connection = duckdb.connect()

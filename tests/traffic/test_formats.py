@@ -18,7 +18,7 @@ from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from evalkit.core.errors import InvalidInput
+from evalkit.core.errors import InvalidInput, StoreError
 from evalkit.traffic.importer import ImportOptions, ImportResult, import_files
 from evalkit.traffic.table import open_traffic, traffic_folder
 from tests.support.traffic_samples import (
@@ -455,3 +455,41 @@ def test_a_damaged_compressed_file_names_the_place(tmp_path: Path, ending: str) 
         load(tmp_path, path)
     assert not traffic_folder(tmp_path, "prod").exists()
     assert load(tmp_path, path, lenient=True).added["requests"] > 0
+
+
+def test_a_store_whose_import_was_killed_is_not_read_until_it_is_imported_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps(export(support_request(number))) for number in range(9)))
+    load(tmp_path, path)
+    before = query(tmp_path, "select * from requests order by request_id")
+    folder = traffic_folder(tmp_path, "prod")
+    # What a kill between two files leaves: a day is missing, and the marker says so.
+    (folder / "unfinished.txt").write_text("a.jsonl\n")
+    for lost in folder.glob("requests/day=*/*"):
+        lost.unlink()
+    with pytest.raises(StoreError, match=r"an import did not finish.*a\.jsonl"):
+        query(tmp_path, "select 1")
+    load(tmp_path, path)
+    assert query(tmp_path, "select * from requests order by request_id") == before
+    assert not load(tmp_path, path).imported
+
+
+def test_impossible_amounts_are_unknown_and_compact_dates_are_dates(tmp_path: Path) -> None:
+    rows = [("20261116", "-1", "-2"), ("2026-11-16", "1e308", "0.5"), ("20261116", "0.1", "2")]
+    lines = [f"{day},q{n},a,{cost},{took}" for n, (day, cost, took) in enumerate(rows)]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["ts,input,output,cost_usd,latency_s", *lines]))
+    load(tmp_path, path, format="table")
+    found = query(
+        tmp_path, "select day::varchar, cost_usd, latency_ms from requests order by input"
+    )
+    assert found == [
+        ("2026-11-16", None, None),
+        ("2026-11-16", None, 500),
+        ("2026-11-16", 0.1, 2000),
+    ]
+    path.write_text("ts,input,output\n12,q,a\n")
+    with pytest.raises(InvalidInput, match=r"a\.csv:2: no time that can be read"):
+        load(tmp_path, path, format="table")
