@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from evalkit.core.literals import Json
 from evalkit.trace.tool_data import parse_value
+from evalkit.traffic.personal_fields import classify_field
 
 _MAX_DEPTH = 8
 _USERS = ("user", "human", "humanmessage", "humanmessagechunk")
@@ -84,8 +85,11 @@ def _find(value: Json, keys: Sequence[str], roles: Sequence[str], depth: int) ->
         found = _find(value.get(key), keys, roles, depth - 1)
         if found:
             return found
-    only = list(value.values()) if len(value) == 1 else []
-    return only[0] if only and isinstance(only[0], str) else None
+    if len(value) != 1:
+        return None
+    ((name, only),) = value.items()
+    # Without its name, what a field such as `password` holds would not be known for what it is.
+    return only if isinstance(only, str) and not classify_field(name) else None
 
 
 def _find_in_list(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,6 +22,9 @@ MAX_CACHED_CHARS = 8_000_000
 """Characters of texts whose redaction is remembered; prompts and earlier turns occur again and again."""
 
 _MIN_NUMBER = 10**11
+
+_ESCAPED_FIELD = re.compile(r'(\\+)"([\w .-]{1,60})\1"\s{0,4}:\s{0,4}\1"([^"\\]{1,2000})\1"')
+"""A field of JSON in a text of JSON, at any depth: each quote has backslashes before it."""
 
 
 class TrafficRedactor:
@@ -189,6 +193,11 @@ class TrafficRedactor:
             kind = self._classify(match[1])
             start = match.start() + len(match[1]) + len(match[2]) + 3
             end = match.end() - 1
+            if kind and text[start:end].strip():
+                field = self._read_field(kind, text[start:end])
+                yield field._replace(start=start, end=end)
+        for match in _ESCAPED_FIELD.finditer(text):
+            kind, (start, end) = self._classify(match[2]), match.span(3)
             if kind and text[start:end].strip():
                 field = self._read_field(kind, text[start:end])
                 yield field._replace(start=start, end=end)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from evalkit.core.errors import InvalidInput
 from evalkit.detectors.tokens import TOKEN
+from evalkit.traffic.message_text import find_answer_text, find_user_text
 from evalkit.traffic.redaction import MAX_DEPTH, TrafficRedactor
 from evalkit.traffic.redaction_key import KEY_VARIABLE, load_redaction_key
 from tests.detectors.test_samples import read_sample, split_marks
@@ -188,3 +189,19 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     Path(source).write_text("")
     with pytest.raises(InvalidInput, match="0 bytes; at least 16"):
         load_redaction_key(environ)
+
+
+def test_fields_of_json_in_json_in_a_text_are_redacted_by_name() -> None:
+    inner = json.dumps({"note": json.dumps({"first_name": "Ann", "pin": "4711", "topic": "shoes"})})
+    for text in (inner, json.dumps({"a": inner})):
+        redacted = TrafficRedactor(KEY).redact_text(text)
+        assert "Ann" not in redacted
+        assert "4711" not in redacted
+        assert "shoes" in redacted
+
+
+def test_a_value_whose_name_says_that_it_is_secret_is_no_input() -> None:
+    assert find_user_text({"topic": "shoes"}) == "shoes"
+    assert find_user_text({"password": "hunter2xx9Z"}) is None
+    assert find_user_text({"input": {"password": "hunter2xx9Z"}}) is None
+    assert find_answer_text('{"pin": "4711"}') is None
