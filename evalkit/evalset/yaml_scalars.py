@@ -12,9 +12,11 @@ from evalkit.core.safe_text import escape_character
 _PLAIN_SCALAR = re.compile(
     r"(?!(?:null|true|false)\Z)[A-Za-z](?:[A-Za-z0-9 ,.()/'_+-]*[A-Za-z0-9.)])?"
 )
-# Characters that YAML readers reject, or read differently, unless escaped in double quotes.
+# Characters that YAML readers reject, or read differently, unless escaped in double quotes, and those that
+# change the direction of text, so that it reads as something else.
 _UNPRINTABLE = re.compile(
-    "[^\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "[^\n\x20-\x7e\xa0-\u200d\u2010-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd"
+    "\U00010000-\U0010ffff]"
 )
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -124,6 +124,8 @@ _COPIED = (
 
 
 _ERROR_FIELDS = ("error_type", "error_text")
+_STRICT_FIELDS = ("sampling_p",)
+"""Fields in which a wrong value makes a row damaged: as unknown, it would count for too little."""
 
 
 class MappedReader:
@@ -165,6 +167,9 @@ class MappedReader:
         if values.get("ts") is None:
             columns = ", ".join(self._paths["ts"][:5])
             raise DamagedRecord(f"no time that can be read in {columns}")
+        for field in _STRICT_FIELDS:
+            if values.get(field) is None and self._has_value(row, field):
+                raise DamagedRecord(f"no {field} that is possible in {self._paths[field][0]}")
         has_text = values.get("input") is not None or values.get("output") is not None
         if self._needs_text and not has_text:
             raise DamagedRecord("neither an input nor an output")
@@ -173,6 +178,10 @@ class MappedReader:
             # Otherwise a log of errors would have a rate of errors of 100%.
             values["ok"] = True if values.get("output") is not None else None
         yield from build_request(self._source, values, self._prices, identity=record)
+
+    def _has_value(self, row: Mapping[str, Json], field: str) -> bool:
+        found = (as_label(find_column(row, path)) for path in self._paths.get(field, ()))
+        return any(value is not None for value in found)
 
     def _names_errors(self, row: Mapping[str, Json]) -> bool:
         """Return whether a row has a place for an error, which may be empty."""

@@ -493,3 +493,6 @@ def test_impossible_amounts_are_unknown_and_compact_dates_are_dates(tmp_path: Pa
     path.write_text("ts,input,output\n12,q,a\n")
     with pytest.raises(InvalidInput, match=r"a\.csv:2: no time that can be read"):
         load(tmp_path, path, format="table")
+    path.write_text("ts,input,output,sampling_p\n20261116,q,a,2\n20261116,r,a,0.1\n20261116,s,a,\n")
+    with pytest.raises(InvalidInput, match=r"a\.csv:2: no sampling_p that is possible"):
+        load(tmp_path, path, format="table")
